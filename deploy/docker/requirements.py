@@ -1,0 +1,25 @@
+"""The third-party requirements of one room's extra, extras within extras resolved: one per line."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+
+def requirements(extra: str) -> list[str]:
+    """Return the project's own dependencies and those of `extra`, without the project itself."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    own = re.compile(rf"{re.escape(project['name'])}\[(.+)\]")
+    found = set(project["dependencies"])
+    waiting = [extra]
+    while waiting:
+        for requirement in project["optional-dependencies"][waiting.pop()]:
+            if inner := own.fullmatch(requirement):
+                waiting += inner[1].split(",")
+            else:
+                found.add(requirement)
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    print("\n".join(requirements(sys.argv[1])))

@@ -1,0 +1,236 @@
+"""The edge of a room: the one interceptor that every RPC passes on its way in and out.
+
+In: trace ids, caller, access. Out: errors as statuses (a bug reads "internal error" outside), metrics, a log line.
+Handlers may be coroutines, async generators or coroutines that use `context.read()` and `context.write()`.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from time import monotonic
+from typing import Any, NoReturn, TypeAlias, cast
+
+import grpc
+from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import StatusCode as SpanStatus
+from structlog.contextvars import bind_contextvars
+
+from kit.auth.gate import Gate
+from kit.auth.principal import set_principal
+from kit.errors import AppError, DeadlineExceeded, Unavailable, Unimplemented
+from kit.ids import new_id
+from kit.rpc import status
+from kit.rpc.context import Metadata, Requests, RpcContext
+from kit.rpc.counters import RpcCounters
+from kit.rpc.scope import RpcScope, enter_scope
+from kit.telemetry import logs, trace_context, traces
+from kit.telemetry.trace_context import TraceContext
+
+REQUEST_ID = "x-request-id"
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Behaviour = Callable[[Any, Any], Any]
+
+_MAX_REQUEST_ID_CHARACTERS = 128
+_KINDS = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+# Statuses of a call made while serving that mean the same to our caller. The others (our own key is not accepted,
+# say) are our fault and stay inside.
+_PASSED_ON = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+
+log = logs.get()
+
+
+class Edge(grpc.aio.ServerInterceptor):
+    """Wraps each handler once and keeps it."""
+
+    def __init__(self, room: str, gate: Gate, tracer: Tracer) -> None:
+        self._room = room
+        self._gate = gate
+        self._tracer = tracer
+        self._wrapped: dict[str, Handler] = {}
+        self.open_rpcs = 0
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Found]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Found:
+        path = handler_call_details.method
+        wrapped = self._wrapped.get(path)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None  # gRPC answers UNIMPLEMENTED
+            wrapped = self._wrapped[path] = self._wrap(path, handler)
+        return wrapped
+
+    def _wrap(self, path: str, handler: Handler) -> Handler:
+        attribute, factory = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+        behaviour: Behaviour = getattr(handler, attribute)
+        counters = RpcCounters(self._room, path)
+        run = runner(path, behaviour)
+
+        async def serve(request: Any, inner: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            metadata = {key: value for key, value in inner.invocation_metadata() or () if isinstance(value, str)}
+            span = traces.begin(
+                path.lstrip("/"), kind=SpanKind.SERVER, parent=TraceContext.parse(metadata), tracer=self._tracer
+            )
+            scope = RpcScope(path, _request_id(metadata), inner.time_remaining())
+            enter_scope(scope)
+            bind_contextvars(request_id=scope.request_id)
+            context = RpcContext(inner, counters, _trailing(scope), client_writes=bool(handler.request_streaming))
+            counters.start()
+            self.open_rpcs += 1
+            started = monotonic()
+            code = grpc.StatusCode.OK
+            try:
+                set_principal(await self._gate.admit(path, metadata))
+                response = await run(Requests(request, counters) if handler.request_streaming else request, context)
+                code = _code_set(inner)
+                return response
+            except Exception as error:  # the edge: whatever is left becomes a status here
+                cause = _cause(error)
+                if isinstance(cause, grpc.aio.AbortError):
+                    code = _code_set(inner)
+                    raise cause from None
+                answer = _answer(path, cause, error)
+                code = status.code_of(answer)
+                await status.abort_with(context, answer)
+            except BaseException:
+                remaining = inner.time_remaining()
+                late = remaining is not None and remaining <= 0  # type: ignore[redundant-expr]  # it is None without deadline
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+                raise
+            finally:
+                scope.end()
+                self.open_rpcs -= 1
+                seconds = monotonic() - started
+                counters.finish(code.name, seconds)
+                _end_span(span, code)
+                log.debug("rpc_handled", rpc=path, code=code.name, seconds=round(seconds, 6))
+
+        make = cast("Callable[..., Handler]", factory)
+        return make(serve, handler.request_deserializer, handler.response_serializer)
+
+
+def runner(path: str, behaviour: Behaviour) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Return a coroutine function that runs a handler of any style.
+
+    A method that the servicer does not override answers UNIMPLEMENTED.
+
+    Raises:
+        TypeError: the handler is an ordinary function; it would block the loop's thread pool unseen.
+    """
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def generate(request: Any, context: RpcContext) -> None:
+            async with aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+
+        return generate
+    if inspect.iscoroutinefunction(behaviour):
+        return behaviour
+    if getattr(behaviour, "__module__", "").endswith("_pb2_grpc"):
+        name = path.rpartition("/")[2]
+
+        async def refuse(request: Any, context: RpcContext) -> NoReturn:
+            raise Unimplemented(rpc=name)
+
+        return refuse
+    raise TypeError(f"{path} is served by an ordinary function; make it `async def`")
+
+
+def _answer(path: str, cause: BaseException, error: Exception) -> status.Status:
+    if isinstance(cause, AppError):
+        log.info("rpc_refused", rpc=path, code=cause.code.name, reason=cause.reason)
+        return status.to_status(cause)
+    if isinstance(cause, grpc.aio.AioRpcError):
+        code = cause.code()
+        log.warning("rpc_dependency_failed", rpc=path, code=code.name, details=cause.details())
+        if code in _PASSED_ON:
+            theirs = status.status_of(cause)
+            if theirs is not None:
+                return theirs
+            if code is grpc.StatusCode.UNAVAILABLE:
+                return status.to_status(Unavailable("a room that the call needs cannot be reached now"))
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return status.to_status(DeadlineExceeded("a room that the call needs took too long"))
+        return status.internal_status()
+    if isinstance(cause, asyncio.InvalidStateError):  # gRPC's answer to a write on a call that is over
+        log.warning("rpc_dependency_failed", rpc=path, code="UNKNOWN", details="written to a call that had ended")
+        return status.to_status(Unavailable("a room that the call needs cannot be reached now"))
+    if _peer_is_gone(cause):
+        log.debug("rpc_peer_gone", rpc=path)
+        return status.plain_status(grpc.StatusCode.CANCELLED, "the peer is gone")
+    log.error("rpc_failed", rpc=path, exc_info=error)
+    return status.internal_status()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what decides the answer: of a group (a handler's TaskGroup), a sent status first, then an AppError."""
+    leaves = list(_leaves(error))
+    for kind in (grpc.aio.AbortError, AppError, grpc.aio.AioRpcError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _peer_is_gone(error: BaseException) -> bool:
+    """Whether a read or write failed because the call is over on the other side."""
+    return isinstance(error, grpc.aio.InternalError)
+
+
+def _code_set(inner: "grpc.aio.ServicerContext[Any, Any]") -> grpc.StatusCode:
+    code: Any = inner.code()  # gRPC holds a number until someone sets a StatusCode
+    return code if isinstance(code, grpc.StatusCode) else _CODES.get(code, grpc.StatusCode.OK)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _request_id(metadata: Mapping[str, str]) -> str:
+    given = metadata.get(REQUEST_ID, "")
+    return given if 0 < len(given) <= _MAX_REQUEST_ID_CHARACTERS else new_id()
+
+
+def _trailing(scope: RpcScope) -> Metadata:
+    position = trace_context.current()
+    trace_id = position.trace_id if position else ""
+    return ((trace_context.TRACE_ID, trace_id), (REQUEST_ID, scope.request_id))
+
+
+def _end_span(span: Span, code: grpc.StatusCode) -> None:
+    span.set_attribute("rpc.system", "grpc")
+    span.set_attribute("rpc.grpc.status_code", code.value[0])
+    if code is not grpc.StatusCode.OK:
+        span.set_status(SpanStatus.ERROR, code.name)
+    span.end()

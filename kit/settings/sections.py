@@ -1,0 +1,121 @@
+"""The sections that every room may need."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, model_validator
+
+from kit.settings.section import SecretList, Section
+
+AppEnv = Literal["dev", "local", "test", "stage", "prod"]
+
+
+def _dev(value: AppEnv) -> AppEnv:
+    return "dev" if value == "local" else value
+
+
+class CoreSettings(Section):
+    """The process: where it runs and how it writes its log."""
+
+    app_env: Annotated[AppEnv, AfterValidator(_dev)] = "dev"
+    """Kind of installation; `local` means `dev`. `prod` refuses settings that are only safe on a desk."""
+    agent_data_dir: Path = Path("data")
+    """Directory of this node: journals, blobs, embedded PostgreSQL, generated keys."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines to write."""
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object per line, or coloured lines for a person."""
+    readiness_fail_fast_in_prod: bool = True
+    """Whether a failed readiness check at the start ends the process when APP_ENV=prod."""
+
+    @property
+    def is_prod(self) -> bool:
+        """Whether this is a production installation."""
+        return self.app_env == "prod"
+
+    @property
+    def fail_fast(self) -> bool:
+        """Whether a failed readiness check at the start must end the process."""
+        return self.is_prod and self.readiness_fail_fast_in_prod
+
+
+class AuthSettings(Section):
+    """Who may call."""
+
+    auth_mode: Literal["none", "api_key", "jwt"] = "api_key"
+    """How callers prove who they are; `none` lets everybody in and is refused when APP_ENV=prod."""
+    api_keys: SecretList = ()
+    """Keys of people and their programs, between commas."""
+    service_api_keys: SecretList = ()
+    """Keys of rooms and trusted backends, between commas; rooms call each other with the first."""
+
+    @model_validator(mode="after")
+    def _some_key(self) -> Self:
+        if self.auth_mode == "api_key" and not (self.api_keys or self.service_api_keys):
+            raise ValueError("API_KEYS: AUTH_MODE=api_key needs at least one key in API_KEYS or SERVICE_API_KEYS")
+        both = {key.get_secret_value() for key in self.api_keys} & {
+            key.get_secret_value() for key in self.service_api_keys
+        }
+        if both:
+            raise ValueError("API_KEYS: a key stands in both API_KEYS and SERVICE_API_KEYS; it can only be one kind")
+        return self
+
+    @property
+    def outgoing_key(self) -> str | None:
+        """The key with which a room calls other rooms."""
+        return self.service_api_keys[0].get_secret_value() if self.service_api_keys else None
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL."""
+
+    database_url: SecretStr | None = None
+    """Address of the database, `postgresql://user:password@host:5432/name`; unset: the node's embedded PostgreSQL."""
+
+
+class StorageSettings(Section):
+    """The blob store."""
+
+    storage_mode: Literal["local_fs", "shared_fs", "s3"] = "local_fs"
+    """Where recordings and artifacts are kept: this machine, a shared file system, or S3."""
+    storage_path: str | None = None
+    """Directory, or `s3://bucket/prefix`; unset: `blobs` in AGENT_DATA_DIR."""
+
+
+class TelemetrySettings(Section):
+    """Traces."""
+
+    otel_enabled: bool = False
+    """Whether spans are exported; without a reachable collector the room works on."""
+    otel_exporter_otlp_endpoint: str = "http://127.0.0.1:4318"
+    """Base address of an OTLP/HTTP collector."""
+
+
+class RpcSettings(Section):
+    """gRPC servers."""
+
+    grpc_event_engine: bool = False
+    """Use gRPC's event engine; it costs 1.5 to 2 times the processor time per stream message."""
+    grpc_grace_seconds: PositiveFloat = 20.0
+    """Time for open calls to finish and resources to close after SIGTERM; keep it below the pod's."""
+    grpc_reflection_enabled: bool = True
+    """Whether authenticated callers may read the contract from the server."""
+    readiness_interval_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    """Time between two readiness checks."""
+
+
+class TargetSettings(Section):
+    """Where the rooms are."""
+
+    ingest_target: str = "127.0.0.1:8021"
+    """gRPC address of ingest."""
+    stt_target: str = "127.0.0.1:8022"
+    """gRPC address of speech recognition."""
+    connector_target: str = "127.0.0.1:8023"
+    """gRPC address of the connector."""
+    report_target: str = "127.0.0.1:8024"
+    """gRPC address of the reports."""
+    gateway_target: str = "127.0.0.1:8011"
+    """gRPC address of the gateway, for the console."""
+    gateway_url: str = "http://127.0.0.1:8010"
+    """HTTP address of the gateway."""

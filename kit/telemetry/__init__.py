@@ -1,0 +1,1 @@
+"""What a room tells about itself: log lines, metrics, spans."""

@@ -1,0 +1,43 @@
+"""Metrics: a Prometheus page per room, and the readiness gauge that every room has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
+
+from kit.lifecycle import StartError
+
+SYSTEM_READINESS = Gauge("agent_system_readiness", "Whether every readiness check of the room passes (1) or not (0).")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `host:port`; IPv6 hosts stand in brackets.
+
+    Raises:
+        StartError: the address has another form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise StartError(f"{address!r} is not an address of the form host:port")
+    return host.strip("[]"), int(port)
+
+
+@asynccontextmanager
+async def open_metrics(listen: str, *, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[int]:
+    """Serve `/metrics` on `listen` (`host:port`) from a thread for the block; yields the port.
+
+    Raises:
+        StartError: the address is taken or not this machine's.
+    """
+    host, port = split_address(listen)
+    try:
+        server, thread = start_http_server(port, host, registry=registry)
+    except OSError as error:
+        raise StartError(f"cannot serve metrics on {listen}: {error.strerror or error}") from error
+    try:
+        yield server.server_port
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        await asyncio.to_thread(thread.join)

@@ -1,0 +1,157 @@
+"""A mesh on this machine: PostgreSQL, keys and every room, for as long as a block runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.lifecycle import StartError
+from kit.settings import AuthSettings, DatabaseSettings, load
+from mesh.child import Child, ChildFailed
+from mesh.keys import Keys, configured_keys, generated_keys
+from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
+
+START_SECONDS = 120.0  # a speech model may have to be read from a slow disk
+GRACE_SECONDS = 25.0  # more than a room's own grace
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """What runs and how to reach it."""
+
+    rooms: tuple[Room, ...]
+    children: tuple[Child, ...]
+    keys: Keys
+    data: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def room(self, name: str) -> Room:
+        """The room of this name."""
+        return next(room for room in self.rooms if room.name == name)
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway's HTTP server."""
+        gateway = self.room("gateway")
+        return f"http://127.0.0.1:{gateway.http_port}"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process identifier of each room that runs."""
+        return {child.room.name: child.pid for child in self.children if child.pid is not None}
+
+
+@asynccontextmanager
+async def open_mesh(
+    data: Path,
+    *,
+    free_ports: bool = False,
+    environment: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Mesh]:
+    """Run every room for the block; all of them serve when the block is entered, all have drained when it is left.
+
+    Args:
+        data: directory for everything that is kept: database, journals, blobs, keys, logs.
+        free_ports: whether to take any free ports instead of the documented ones.
+        environment: variables for the rooms, over those of this process.
+        progress: called with one short sentence per step.
+
+    Raises:
+        StartError: a port is taken, a room's extra is missing, or a room ended before it was ready.
+    """
+    rooms = on_free_ports(ROOMS) if free_ports else ROOMS
+    refuse_what_cannot_start(rooms)
+    auth, database = load(AuthSettings, DatabaseSettings)
+    data = data.absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "logs").mkdir(exist_ok=True)
+    keys = configured_keys(auth) or generated_keys(data)
+    variables = {"AGENT_DATA_DIR": str(data), **keys.environment()}
+    for room in rooms:
+        variables |= room.environment()
+    async with contextlib.AsyncExitStack() as stack:
+        if database.database_url is None:
+            from kit.db.embedded import open_embedded
+
+            progress("starting PostgreSQL")
+            # In the main thread: the kernel's death signal is tied to the thread that starts the server.
+            postgres = stack.enter_context(open_embedded(data))
+            variables["DATABASE_URL"] = postgres.url
+        variables |= environment or {}
+        children = tuple(Child(room, variables, data / "logs" / f"{room.name}.log") for room in rooms)
+        async with asyncio.TaskGroup() as tasks:
+            for child in children:
+                tasks.create_task(child.supervise(), name=f"mesh.{child.room.name}")
+            try:
+                progress("starting " + ", ".join(room.name for room in rooms))
+                await _all_serving(children)
+                mesh = Mesh(rooms, children, keys, data)
+                _write_address_book(mesh)
+                yield mesh
+            finally:
+                # Callers first: whoever is called must outlive who calls, so that the last words are still written.
+                for child in reversed(children):
+                    await asyncio.shield(child.stop(GRACE_SECONDS))
+                (data / "mesh.json").unlink(missing_ok=True)
+
+
+def refuse_what_cannot_start(rooms: Sequence[Room]) -> None:
+    """Say in one sentence what stands in the way of these rooms.
+
+    Raises:
+        StartError: a room's extra is not installed or a port is taken.
+    """
+    missing = [room.name for room in rooms if not room.installed]
+    if missing:
+        extras = ",".join(missing)
+        raise StartError(f"not installed: {', '.join(missing)}; run: pip install 'interview-analytics-agent[{extras}]'")
+    taken = taken_ports(rooms)
+    if taken:
+        ports = ", ".join(f"{port} ({room.name})" for room, port in taken)
+        raise StartError(
+            f"ports in use: {ports}; is another mesh running? Stop it, or start this one with --free-ports"
+        )
+
+
+def read_address_book(data: Path) -> dict[str, str] | None:
+    """Where a running mesh with this data directory is: `url`, `ingest`, `user_key`, ...; None if none runs."""
+    with contextlib.suppress(OSError, ValueError):
+        book = json.loads((data / "mesh.json").read_text())
+        os.kill(int(book["pid"]), 0)
+        return {str(key): str(value) for key, value in book.items()}
+    return None
+
+
+def _write_address_book(mesh: Mesh) -> None:
+    book = {"pid": os.getpid(), "url": mesh.url, "user_key": mesh.keys.user, "service_key": mesh.keys.service}
+    book |= {room.name: room.address for room in mesh.rooms}
+    path = mesh.data / "mesh.json"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(book, file)
+
+
+async def _all_serving(children: Sequence[Child]) -> None:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            for child in children:
+                await child.serving.wait()
+    except TimeoutError:
+        late = next(child for child in children if not child.serving.is_set())
+        raise StartError(
+            f"{late.room.name} was not ready after {START_SECONDS:.0f} s; see {late.log}\n{late.last_words()}"
+        ) from None
+
+
+def why_it_failed(failure: ChildFailed) -> str:
+    """The sentence for a room that ended before it was ready: its own, if it left one."""
+    words = failure.child.last_words().strip().splitlines()
+    return f"{failure}; its last words (all of them in {failure.child.log}):\n  " + "\n  ".join(words[-6:])

@@ -398,6 +398,7 @@ class Final(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     DECIDED_SAMPLE_FIELD_NUMBER: _builtins.int
+    PINNED_LANGUAGE_FIELD_NUMBER: _builtins.int
     start_sample: _builtins.int
     """First sample of the utterance."""
     end_sample: _builtins.int
@@ -416,6 +417,10 @@ class Final(_message.Message):
     """Sample before which everything is decided, this final included: where a
     replay starts.
     """
+    pinned_language: _builtins.str
+    """Language that the stream keeps from here on, to be passed in `open` when it
+    is resumed; empty while none was sure.
+    """
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[_transcript_pb2.Word]:
         """The words, their times in milliseconds on the meeting's timeline."""
@@ -432,10 +437,11 @@ class Final(_message.Message):
         engine: _builtins.str = ...,
         model: _builtins.str = ...,
         decided_sample: _builtins.int = ...,
+        pinned_language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "decided_sample", b"decided_sample", "end_sample", b"end_sample", "engine", b"engine", "language", b"language", "model", b"model", "start_sample", b"start_sample", "text", b"text", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "decided_sample", b"decided_sample", "end_sample", b"end_sample", "engine", b"engine", "language", b"language", "model", b"model", "pinned_language", b"pinned_language", "start_sample", b"start_sample", "text", b"text", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,81 @@
+"""The stt room put together: one engine, one pool of decodes, one server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.stt.v1 import stt_service_pb2 as pb
+from agent.stt.v1 import stt_service_pb2_grpc as pb_grpc
+from kit.auth.authenticator import Authenticator, make_authenticator
+from kit.lifecycle import Shutdown
+from kit.ops.sources import OpsSources
+from kit.room import Room, open_room
+from kit.rpc.server import RpcService
+from kit.settings import AuthSettings, CoreSettings, RpcSettings, TelemetrySettings, load
+from services.stt.engines.registry import open_engine
+from services.stt.engines.silero import load_vad_session
+from services.stt.pool import open_pool
+from services.stt.servicer import SpeechServicer
+from services.stt.settings import SttSettings
+from services.stt.stream import Recognition
+from services.stt.traffic import Traffic
+
+ROOM = "stt"
+_MAX_RECEIVE_BYTES = 2 * 1024 * 1024
+"""A message of a recording is up to 1 MiB of sound and a few bytes of envelope."""
+
+
+async def main(shutdown: Shutdown) -> None:
+    """Run the room until the process is asked to stop; downloads and warm-up come before it serves."""
+    core, auth, rpc, telemetry, stt = load(CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, SttSettings)
+    authenticator = make_authenticator(auth, core)
+    opening = open_stt(stt, authenticator, shutdown, rpc=rpc, telemetry=telemetry, fail_fast=core.fail_fast)
+    async with opening as room:
+        await room.stopped()
+
+
+@asynccontextmanager
+async def open_stt(
+    settings: SttSettings,
+    auth: Authenticator,
+    shutdown: Shutdown,
+    *,
+    rpc: RpcSettings | None = None,
+    telemetry: TelemetrySettings | None = None,
+    fail_fast: bool = False,
+) -> AsyncIterator[Room]:
+    """Load the engine, warm it up, then serve for the block.
+
+    Raises:
+        EngineNotReady: the engine or its model cannot be had.
+        StartError: an address is taken.
+    """
+    async with open_engine(settings) as engine, open_pool(engine) as pool:
+        capabilities = engine.capabilities
+        recognition = Recognition(
+            settings=settings,
+            capabilities=capabilities,
+            pool=pool,
+            vad=await asyncio.to_thread(load_vad_session),
+            traffic=Traffic(settings.max_streams),
+            draining=shutdown.draining,
+        )
+        service = RpcService(
+            descriptor=pb.DESCRIPTOR.services_by_name["SpeechService"],
+            servicer=SpeechServicer(recognition),
+            add=pb_grpc.add_SpeechServiceServicer_to_server,
+        )
+        async with open_room(
+            ROOM,
+            listen=settings.listen,
+            metrics_listen=settings.metrics_listen,
+            services=[service],
+            auth=auth,
+            shutdown=shutdown,
+            sources=OpsSources(detail=lambda: f"{capabilities.engine} {capabilities.model}"),
+            rpc=rpc,
+            telemetry=telemetry,
+            fail_fast=fail_fast,
+            max_receive_bytes=_MAX_RECEIVE_BYTES,
+        ) as room:
+            yield room

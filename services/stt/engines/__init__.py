@@ -1,0 +1,1 @@
+"""Speech engines behind one Protocol: faster-whisper, our demonstration model, a mock; packages may add more."""

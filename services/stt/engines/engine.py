@@ -1,0 +1,103 @@
+"""The speech engine as the room sees it: windows of sound in, hypotheses out."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from services.stt.audio import Waveform
+from services.stt.settings import SttSettings
+
+
+class Mode(Enum):
+    """What a decode is for."""
+
+    INTERIM = "interim"
+    """Soon and cheap: text alone, to be replaced."""
+    FINAL = "final"
+    """As good as the engine can, with word times; the same window gives the same hypothesis every time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Sound to decode: one utterance, or the beginning of one."""
+
+    waveform: Waveform
+    """16 kHz mono, at most 30 s."""
+    language: str | None
+    """ISO 639-1 code; None to detect it."""
+    mode: Mode
+    hot_words: tuple[str, ...] = ()
+    """Words to expect; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """One word with its time, in seconds from the window's first sample."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an engine heard; an empty text means nothing was said."""
+
+    text: str
+    words: tuple[HeardWord, ...]
+    """In time order; empty for interims and for engines without word times."""
+    avg_logprob: float
+    """Mean natural logarithm of the tokens' probabilities."""
+    no_speech_prob: float
+    language: str
+    language_probability: float
+    """1.0 when the language was given."""
+    engine: str
+    model: str
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the words in [0, 1]."""
+        return sum(word.probability for word in self.words) / len(self.words) if self.words else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine is and can do."""
+
+    engine: str
+    model: str
+    languages: frozenset[str] | None
+    """ISO 639-1 codes; None for any."""
+    word_times: bool
+    punctuated: bool
+    workers: int
+    """Decodes that gain from running at the same time."""
+    note: str = ""
+    """What a user must know; empty for nothing."""
+
+
+class SpeechEngine(Protocol):
+    """A loaded engine. Methods block, and `decode` may be called from several threads at once."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def warm_up(self) -> None:
+        """Decode something once, so that the first caller does not wait.
+
+        Raises:
+            EngineNotReady: the model cannot decode.
+        """
+        ...
+
+    def decode(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        """Decode windows, one hypothesis each, in order."""
+        ...
+
+
+EngineFactory = Callable[[SttSettings], AbstractAsyncContextManager[SpeechEngine]]
+"""What an entry point of the group `interview_agent.speech_engines` names: opens an engine for a block."""

@@ -1,0 +1,134 @@
+"""A Whisper model's files: found in a directory, in the hub's cache, or downloaded, and checked before they are loaded.
+
+A missing file would otherwise show itself late and badly: as half a minute of silent retries, or as a parser's message.
+"""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import faster_whisper
+import huggingface_hub
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+from kit.clock import monotonic
+from kit.telemetry import logs
+from services.stt.errors import EngineNotReady
+
+_PROGRESS_SECONDS = 5.0
+_REQUIRED = ("model.bin", "config.json", "tokenizer.json")
+
+log = logs.get()
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedModel:
+    """A whole model on this machine."""
+
+    name: str
+    """What results call it: the directory's own name, a size, or `owner/name`."""
+    directory: Path
+
+
+async def locate_model(model: str, *, offline: bool) -> LocatedModel:
+    """Find a model's directory: a directory of this name, the hub's cache, then the hub.
+
+    Args:
+        model: a path, a size known to faster-whisper, or `owner/name` on the hub.
+        offline: True to leave the hub alone.
+
+    Raises:
+        EngineNotReady: it cannot be had, or lacks files; the sentence says what to do.
+    """
+    local = await asyncio.to_thread(_local, model)
+    if local is not None:
+        return local
+    if _looks_like_path(model):
+        raise EngineNotReady(f"STT_MODEL={model}: there is no such directory")
+    if model not in faster_whisper.available_models() and "/" not in model:
+        sizes = ", ".join(faster_whisper.available_models())
+        raise EngineNotReady(f"STT_MODEL={model}: neither a directory, nor owner/name on the hub, nor one of {sizes}")
+    cached = await asyncio.to_thread(_cached, model)
+    if cached is not None:
+        return LocatedModel(model, check_files(cached))
+    if offline:
+        raise EngineNotReady(f"STT_MODEL={model} was not downloaded before, and STT_OFFLINE=true. {_ADVICE}")
+    return LocatedModel(model, check_files(await _download(model)))
+
+
+def check_files(directory: Path) -> Path:
+    """Return the directory if it holds a whole model.
+
+    Raises:
+        EngineNotReady: files are missing or broken.
+    """
+    missing = [name for name in _REQUIRED if not (directory / name).is_file()]
+    if not any(directory.glob("vocabulary.*")):
+        missing.append("vocabulary.json")
+    if missing:
+        raise EngineNotReady(f"the model in {directory} lacks {', '.join(missing)}")
+    for path in directory.glob("*.json"):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EngineNotReady(f"the model's file {path} cannot be read: {error}") from error
+    return directory
+
+
+_ADVICE = (
+    "Set STT_MODEL to the directory of a CTranslate2 Whisper model, or run once with the model hub reachable "
+    "(the download is kept), or copy a filled Hugging Face cache here and set HF_HOME; "
+    "STT_PROVIDER=demo tries the path with synthetic voices only"
+)
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def _local(model: str) -> LocatedModel | None:
+    directory = Path(model).expanduser()
+    return LocatedModel(directory.resolve().name, check_files(directory)) if directory.is_dir() else None
+
+
+def _cached(model: str) -> Path | None:
+    try:
+        return Path(faster_whisper.download_model(model, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise EngineNotReady(f"STT_MODEL={model}: not a name the hub knows: {_first_line(error)}") from error
+
+
+async def _download(model: str) -> Path:
+    log.info("model_download_started", model=model)
+    started = monotonic()
+    before = await asyncio.to_thread(_cache_bytes)
+    download = asyncio.create_task(asyncio.to_thread(faster_whisper.download_model, model), name="stt.download")
+    try:
+        while not (await asyncio.wait({download}, timeout=_PROGRESS_SECONDS))[0]:
+            received = await asyncio.to_thread(_cache_bytes) - before
+            log.info(
+                "model_downloading", model=model, seconds=round(monotonic() - started), megabytes=received // 2**20
+            )
+        path = Path(await download)
+    except Exception as error:
+        # The edge to the hub's client, whose transport errors change their class with its version.
+        raise EngineNotReady(
+            f"STT_MODEL={model} is neither a directory nor in the cache, and the hub did not give it "
+            f"({_first_line(error)}). {_ADVICE}"
+        ) from error
+    log.info("model_downloaded", model=model, seconds=round(monotonic() - started))
+    return path
+
+
+def _cache_bytes() -> int:
+    """Size of the hub's cache, partial downloads included; links are not counted twice."""
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
+    return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _first_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error).strip().partition("\n")[0]) or type(error).__name__

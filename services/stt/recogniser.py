@@ -1,0 +1,258 @@
+"""The recogniser of one track: samples in, events out.
+
+    feed ─▶ endpointer ─▶ utterances (bounded) ─▶ finals, one after another ─▶ sink (bounded)
+                     └──▶ the newest beginning of the open utterance ─▶ interims ─▶ sink
+
+Finals of a track are decoded in order, because the language of one decides the language of the next. Whoever does not
+empty the sink slows the feed; nothing is dropped but interims.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from kit.clock import monotonic
+from services.stt import metrics
+from services.stt.agreement import LocalAgreement
+from services.stt.audio import SAMPLE_RATE_HERTZ, Pcm
+from services.stt.endpointing import Endpointer, EndpointingRules, SilenceSettled, SpeechBegan, Utterance
+from services.stt.endpointing import Event as EndpointingEvent
+from services.stt.engines.engine import Hypothesis, Mode, Window
+from services.stt.pool import DecodePool
+from services.stt.vad import VadSession
+
+SURE_LANGUAGE_PROBABILITY = 0.7
+"""A detected language above it is kept for the rest of the track."""
+_BACKLOG = 4
+"""Utterances that may wait for their decode before the feed has to."""
+_FINAL_DUE_SECONDS = 2.0
+_SLOW_QUEUE_SECONDS = 0.25
+_MOST_STRETCH = 4.0
+_PIECE_SAMPLES = SAMPLE_RATE_HERTZ
+"""Longer feeds are heard a second at a time, with other streams in between."""
+
+_stream_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserOptions:
+    """What one track asks for."""
+
+    rules: EndpointingRules
+    language: str | None = None
+    """ISO 639-1 code; None to detect it and keep the first sure one."""
+    hot_words: tuple[str, ...] = ()
+    start_sample: int = 0
+    interim_interval_samples: int | None = None
+    """Speech between two interims; None for no interims."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak."""
+
+    start_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The utterance is over; its final follows, unless it held too little speech."""
+
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterimText:
+    """The open utterance so far; replaces the last one with the same start."""
+
+    start_sample: int
+    end_sample: int
+    stable: str
+    unstable: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalText:
+    """The text of one utterance."""
+
+    start_sample: int
+    end_sample: int
+    decided_sample: int
+    hypothesis: Hypothesis
+    pinned_language: str = ""
+    """Language kept for the rest of the track, this final included; empty while none was sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Everything before the sample is decided, without a final to say so."""
+
+    decided_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Everything fed is decided, and every final has been given."""
+
+    decided_sample: int
+    finals: int
+
+
+Event = SpeechStarted | SpeechEnded | InterimText | FinalText | Decided | Finished
+
+
+class EventSink(Protocol):
+    """Where events go: a queue with a size."""
+
+    async def put(self, item: Event, /) -> None: ...
+
+    def put_nowait(self, item: Event, /) -> None: ...
+
+    def full(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """The open utterance as far as it has come."""
+
+    start_sample: int
+    end_sample: int
+    window: Window
+
+
+class Recogniser:
+    """One track's recogniser; made by `open_recogniser`. `feed` to `end` are called by one task."""
+
+    def __init__(self, pool: DecodePool, vad: VadSession, options: RecogniserOptions, sink: EventSink) -> None:
+        self._pool = pool
+        self._sink = sink
+        self._options = options
+        self._endpointer = Endpointer(vad, options.rules, options.start_sample)
+        self._language = options.language
+        self._stream = f"stream-{next(_stream_numbers)}"
+        self._settled: asyncio.Queue[Utterance | SilenceSettled | None] = asyncio.Queue(_BACKLOG)
+        self._beginning: _Beginning | None = None
+        self._beginning_changed = asyncio.Event()
+        self._next_interim_sample = 0
+        self._finals = 0
+
+    @property
+    def received_sample(self) -> int:
+        """Sample after the last fed."""
+        return self._endpointer.received_sample
+
+    async def feed(self, pcm: Pcm) -> None:
+        """Hear the samples that follow on from the last; waits while too many utterances wait for their decode."""
+        for offset in range(0, len(pcm), _PIECE_SAMPLES):
+            await self._take(self._endpointer.feed(pcm[offset : offset + _PIECE_SAMPLES]))
+            await self._ask_for_interim()
+            if offset:
+                await asyncio.sleep(0)
+
+    async def feed_silence(self, samples: int) -> None:
+        """Hear digital silence; the same as feeding that many zeros."""
+        piece = np.zeros(min(samples, _PIECE_SAMPLES), np.int16)
+        while samples > 0:
+            await self.feed(piece[:samples])
+            samples -= len(piece)
+            await asyncio.sleep(0)
+
+    async def flush(self) -> None:
+        """Settle the open utterance now."""
+        await self._take(self._endpointer.flush())
+
+    async def end(self) -> None:
+        """Settle everything; `Finished` is the last event. Nothing may be fed after it."""
+        await self.flush()
+        await self._settled.put(None)
+
+    async def _take(self, events: list[EndpointingEvent]) -> None:
+        for event in events:
+            if isinstance(event, SpeechBegan):
+                self._next_interim_sample = event.start_sample
+                await self._sink.put(SpeechStarted(event.start_sample))
+                continue
+            if isinstance(event, Utterance):
+                self._beginning = None
+                await self._sink.put(SpeechEnded(event.end_sample))
+            await self._settled.put(event)
+
+    async def _ask_for_interim(self) -> None:
+        interval = self._options.interim_interval_samples
+        speech = self._endpointer.open_speech
+        if interval is None or speech is None:
+            return
+        stretch = 1.0 + self._pool.stats.queue_age_seconds / _SLOW_QUEUE_SECONDS
+        due = self._next_interim_sample + round(interval * min(stretch, _MOST_STRETCH))
+        if speech.received_sample < due:
+            return
+        self._next_interim_sample = speech.received_sample
+        window = Window(self._endpointer.open_waveform(), self._language, Mode.INTERIM, self._options.hot_words)
+        self._beginning = _Beginning(speech.start_sample, speech.received_sample, window)
+        self._beginning_changed.set()
+
+    async def decode_finals(self) -> None:
+        """Decode utterances in order until `end`."""
+        while (settled := await self._settled.get()) is not None:
+            if isinstance(settled, Utterance) and settled.is_speech:
+                await self._decode_final(settled)
+            else:
+                await self._sink.put(Decided(settled.boundary_sample))
+        await self._sink.put(Finished(self._endpointer.received_sample, self._finals))
+
+    async def _decode_final(self, utterance: Utterance) -> None:
+        window = Window(utterance.waveform, self._language, Mode.FINAL, self._options.hot_words)
+        settled_at = monotonic()
+        hypothesis = await self._pool.decode_final(self._stream, window, due=settled_at + _FINAL_DUE_SECONDS)
+        boundary = utterance.boundary_sample
+        if not hypothesis.text:
+            await self._sink.put(Decided(boundary))
+            return
+        if self._language is None and hypothesis.language_probability > SURE_LANGUAGE_PROBABILITY:
+            self._language = hypothesis.language
+        self._finals += 1
+        metrics.FINAL_SECONDS.observe(monotonic() - settled_at)
+        pinned = self._language or ""
+        await self._sink.put(FinalText(utterance.start_sample, utterance.end_sample, boundary, hypothesis, pinned))
+
+    async def decode_interims(self) -> None:
+        """Decode the newest beginning of the open utterance, one at a time, until cancelled."""
+        agreement, start = LocalAgreement(), -1
+        while True:
+            await self._beginning_changed.wait()
+            self._beginning_changed.clear()
+            beginning = self._beginning
+            if beginning is None:
+                continue
+            hypothesis = await self._pool.decode_interim(self._stream, beginning.window)
+            if beginning.start_sample != start:
+                agreement, start = LocalAgreement(), beginning.start_sample
+            # Nobody waits for an interim: not after the utterance's end, and not when the sink is full.
+            if hypothesis is None or self._beginning is None or self._beginning.start_sample != start:
+                continue
+            agreed = agreement.update(hypothesis.text)
+            if hypothesis.text and not self._sink.full():
+                self._sink.put_nowait(
+                    InterimText(start, beginning.end_sample, agreed.stable, agreed.unstable, hypothesis.language)
+                )
+
+
+@asynccontextmanager
+async def open_recogniser(
+    pool: DecodePool, vad: VadSession, options: RecogniserOptions, sink: EventSink
+) -> AsyncIterator[Recogniser]:
+    """Run a recogniser for the block; a decode that fails ends the block."""
+    recogniser = Recogniser(pool, vad, options, sink)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(recogniser.decode_finals(), name="stt.finals")]
+        if options.interim_interval_samples is not None:
+            running.append(tasks.create_task(recogniser.decode_interims(), name="stt.interims"))
+        yield recogniser
+        for task in running:
+            task.cancel()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore
 
 from kit.errors import InvalidArgument, NotFound
@@ -105,7 +104,7 @@ class BlobStore:
         try:
             answer = await self._store.get_async(_checked(key))
             return bytes(await answer.bytes_async())
-        except NotFoundError:
+        except FileNotFoundError:
             raise BlobNotFound(key=key) from None
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
@@ -116,7 +115,7 @@ class BlobStore:
         """
         try:
             answer = await self._store.get_async(_checked(key))
-        except NotFoundError:
+        except FileNotFoundError:
             raise BlobNotFound(key=key) from None
         async for piece in answer.stream(min_chunk_size=_PIECE_BYTES):
             yield bytes(piece)
@@ -129,7 +128,7 @@ class BlobStore:
         """
         try:
             meta = await self._store.head_async(_checked(key))
-        except NotFoundError:
+        except FileNotFoundError:
             raise BlobNotFound(key=key) from None
         return BlobInfo(key, meta["size"], meta["last_modified"])
 

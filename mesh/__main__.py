@@ -1,6 +1,5 @@
 """Entry point of `agent`."""
 
-import kit.lifecycle  # first: gRPC reads its switches when it is imported
 from mesh.cli import app
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.lifecycle import StartError
 from kit.settings import AuthSettings, DatabaseSettings, load
 from mesh.child import Child, ChildFailed
@@ -19,6 +20,7 @@ from mesh.keys import Keys, configured_keys, generated_keys
 from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
 
 START_SECONDS = 120.0  # a speech model may have to be read from a slow disk
+POSTGRES_CHECK_SECONDS = 0.5
 GRACE_SECONDS = 25.0  # more than a room's own grace
 
 
@@ -77,10 +79,9 @@ async def open_mesh(
     variables = {"AGENT_DATA_DIR": str(data), **keys.environment()}
     for room in rooms:
         variables |= room.environment()
+    postgres: EmbeddedPostgres | None = None
     async with contextlib.AsyncExitStack() as stack:
         if database.database_url is None:
-            from kit.db.embedded import open_embedded
-
             progress("starting PostgreSQL")
             # In the main thread: the kernel's death signal is tied to the thread that starts the server.
             postgres = stack.enter_context(open_embedded(data))
@@ -90,6 +91,7 @@ async def open_mesh(
         async with asyncio.TaskGroup() as tasks:
             for child in children:
                 tasks.create_task(child.supervise(), name=f"mesh.{child.room.name}")
+            watch = tasks.create_task(_keep_running(postgres), name="mesh.postgresql")
             try:
                 progress("starting " + ", ".join(room.name for room in rooms))
                 await _all_serving(children)
@@ -100,6 +102,7 @@ async def open_mesh(
                 # Callers first: whoever is called must outlive who calls, so that the last words are still written.
                 for child in reversed(children):
                     await asyncio.shield(child.stop(GRACE_SECONDS))
+                watch.cancel()
                 (data / "mesh.json").unlink(missing_ok=True)
 
 
@@ -137,6 +140,14 @@ def _write_address_book(mesh: Mesh) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(book, file)
+
+
+async def _keep_running(postgres: EmbeddedPostgres | None) -> None:
+    """Start PostgreSQL again when somebody has ended it; in this thread, to which its death signal is tied."""
+    while postgres is not None:
+        await asyncio.sleep(POSTGRES_CHECK_SECONDS)
+        if postgres.pid is None:
+            postgres.start()
 
 
 async def _all_serving(children: Sequence[Child]) -> None:

@@ -1,0 +1,1 @@
+"""Alembic's revisions, in order; `kit.db.migrate` runs them."""

@@ -1,0 +1,43 @@
+"""The tables, one file per noun.
+
+meetings ─┬─ participants
+          ├─ audio_sessions ─┬─ tracks
+          │                  └─ segments      (finals; settled with their track's cursor in one transaction)
+          ├─ coverage
+          └─ reports, artifacts, deliveries   (one revision each time a report is built)
+
+connector_sessions, breakers, security_audit_events, idempotency_keys stand by themselves.
+The job queue's tables are `kit.queue`'s.
+"""
+
+from store.metadata import metadata
+from store.models.artifacts import artifacts
+from store.models.audio_sessions import audio_sessions
+from store.models.breakers import breakers
+from store.models.connector_sessions import connector_sessions
+from store.models.coverage import coverage
+from store.models.deliveries import deliveries
+from store.models.idempotency_keys import idempotency_keys
+from store.models.meetings import meetings
+from store.models.participants import participants
+from store.models.reports import reports
+from store.models.security_audit_events import security_audit_events
+from store.models.segments import segments
+from store.models.tracks import tracks
+
+__all__ = [
+    "artifacts",
+    "audio_sessions",
+    "breakers",
+    "connector_sessions",
+    "coverage",
+    "deliveries",
+    "idempotency_keys",
+    "meetings",
+    "metadata",
+    "participants",
+    "reports",
+    "security_audit_events",
+    "segments",
+    "tracks",
+]

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from kit.settings import (
-    AuthSettings,
     CoreSettings,
     DatabaseSettings,
     RpcSettings,
@@ -24,6 +23,7 @@ from kit.settings import (
     TelemetrySettings,
     load,
 )
+from mesh.keys import KeySettings
 from mesh.mesh import read_address_book
 from mesh.rooms import ROOMS, taken_ports
 
@@ -70,9 +70,9 @@ def _python() -> Finding:
 
 def _settings() -> Iterator[Finding]:
     try:
-        core, auth, database, *_ = load(
+        core, keys, database, *_ = load(
             CoreSettings,
-            AuthSettings,
+            KeySettings,
             DatabaseSettings,
             StorageSettings,
             RpcSettings,
@@ -83,13 +83,13 @@ def _settings() -> Iterator[Finding]:
         for problem in error.problems:
             yield Finding("settings", "missing", problem)
         return
-    yield Finding("settings", "ok", f"APP_ENV={core.app_env} AUTH_MODE={auth.auth_mode}")
-    if auth.auth_mode == "api_key" and not auth.service_api_keys:
+    yield Finding("settings", "ok", f"APP_ENV={core.app_env}")
+    if not keys.service_api_keys:
         yield Finding(
             "keys", "note", "none set: `agent up` makes some; set API_KEYS and SERVICE_API_KEYS for more nodes"
         )
     else:
-        yield Finding("keys", "ok", f"{len(auth.api_keys)} user, {len(auth.service_api_keys)} service")
+        yield Finding("keys", "ok", f"{len(keys.api_keys)} user, {len(keys.service_api_keys)} service")
     if database.database_url is None:
         yield _embedded_postgres()
     else:

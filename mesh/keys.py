@@ -8,7 +8,16 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.settings import AuthSettings
+from kit.settings import SecretList, Section
+
+
+class KeySettings(Section):
+    """The keys as far as they are set; unlike the rooms, the supervisor can make what is missing."""
+
+    api_keys: SecretList = ()
+    """Keys of people and their programs."""
+    service_api_keys: SecretList = ()
+    """Keys of rooms and trusted backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +27,23 @@ class Keys:
     user: str
     service: str
 
-    def environment(self) -> dict[str, str]:
-        """The variables that hand the keys to the rooms."""
-        return {"API_KEYS": self.user, "SERVICE_API_KEYS": self.service}
+    def environment(self, settings: KeySettings) -> dict[str, str]:
+        """The variables that hand the rooms what is not set already."""
+        given = {"API_KEYS": bool(settings.api_keys), "SERVICE_API_KEYS": bool(settings.service_api_keys)}
+        ours = {"API_KEYS": self.user, "SERVICE_API_KEYS": self.service}
+        return {name: key for name, key in ours.items() if key and not given[name]}
 
 
-def configured_keys(auth: AuthSettings) -> Keys | None:
-    """The first key of each kind from the settings, or None when none is set."""
-    if not auth.service_api_keys:
-        return None
-    service = auth.service_api_keys[0].get_secret_value()
-    return Keys(auth.api_keys[0].get_secret_value() if auth.api_keys else "", service)
+def keys_for(settings: KeySettings, directory: Path) -> Keys:
+    """The first key of each kind from the settings; without a service key the ones kept in `directory`.
+
+    A user key that is set counts also then.
+    """
+    user = settings.api_keys[0].get_secret_value() if settings.api_keys else ""
+    if settings.service_api_keys:
+        return Keys(user, settings.service_api_keys[0].get_secret_value())
+    made = generated_keys(directory)
+    return Keys(user or made.user, made.service)
 
 
 def generated_keys(directory: Path) -> Keys:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.lifecycle import StartError
-from kit.settings import AuthSettings, DatabaseSettings, load
+from kit.settings import DatabaseSettings, load
+from kit.telemetry import logs
 from mesh.child import Child, ChildFailed
-from mesh.keys import Keys, configured_keys, generated_keys
+from mesh.keys import Keys, KeySettings, keys_for
 from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
 
 START_SECONDS = 120.0  # a speech model may have to be read from a slow disk
@@ -69,14 +70,15 @@ async def open_mesh(
     Raises:
         StartError: a port is taken, a room's extra is missing, or a room ended before it was ready.
     """
+    logs.configure("agent", "warning", "console")  # the rooms keep logs; a person reads this process
     rooms = on_free_ports(ROOMS) if free_ports else ROOMS
     refuse_what_cannot_start(rooms)
-    auth, database = load(AuthSettings, DatabaseSettings)
+    key_settings, database = load(KeySettings, DatabaseSettings)
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     (data / "logs").mkdir(exist_ok=True)
-    keys = configured_keys(auth) or generated_keys(data)
-    variables = {"AGENT_DATA_DIR": str(data), **keys.environment()}
+    keys = keys_for(key_settings, data)
+    variables = {"AGENT_DATA_DIR": str(data), **keys.environment(key_settings)}
     for room in rooms:
         variables |= room.environment()
     postgres: EmbeddedPostgres | None = None

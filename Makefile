@@ -56,7 +56,7 @@ types: setup ## Check the types, strictly
 	@$(BIN)/mypy --no-error-summary kit store services gateway tui mesh tools examples tests
 
 imports: setup ## Check who may import whom
-	@PYTHONPATH=.:gen $(BIN)/lint-imports --no-logo 2>&1 | grep -vE '^(Analyz|$$)' ; exit $${PIPESTATUS[0]}
+	@PYTHONPATH=.:gen $(BIN)/lint-imports --no-logo --no-cache | tail -3; exit $${PIPESTATUS[0]}
 
 proto: setup ## Lint the contract, find breaking changes, check generated code
 	@$(BIN)/python tools/proto.py lint
@@ -68,10 +68,11 @@ gen: setup ## Generate code from the contract
 
 docs: setup ## Generate docs/configuration.md, .env.example and openapi/openapi.json
 	@$(BIN)/python tools/configuration.py write
-	@$(BIN)/python -m gateway.rest.openapi write
+	@$(BIN)/python -m gateway.rest.openapi
 
 docs-check: setup
 	@$(BIN)/python tools/configuration.py check
+	@$(BIN)/python -m gateway.rest.openapi --check
 
 # --- setting up ------------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ async def open_caller(
     """
     arguments = ["--gateway", gateway, "--room", room, "--language", reference.language, "--speaker", speaker.id]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "examples.callers", *arguments, "--seconds", str(reference.seconds),
+        sys.executable, "-m", "examples.callers.interview", *arguments, "--seconds", str(reference.seconds),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
         cwd=EXAMPLES.parents[1], env={**os.environ, "AGENT_API_KEY": key},
     )  # fmt: skip

@@ -45,7 +45,7 @@ class Reference:
 
 
 def read_reference(language: str, seconds: float | None = None) -> Reference:
-    """Read the reference of one language, cut to the sentences that end within `seconds`.
+    """Read the reference of one language; with `seconds`, only the sentences that end by then, cut before the next one.
 
     Raises:
         StartError: the sample interviews are not here.
@@ -54,7 +54,10 @@ def read_reference(language: str, seconds: float | None = None) -> Reference:
     if not path.exists():
         raise StartError("the sample interviews are not here: run the demo from a clone of the repository")
     found = json.loads(path.read_text(encoding="utf-8"))
-    length = min(float(found["duration_seconds"]), seconds or float("inf"))
+    length = float(found["duration_seconds"])
+    if seconds is not None:
+        later = [u["start_ms"] / 1000 for u in found["utterances"] if u["end_ms"] > 1000 * seconds]
+        length = min([length, seconds, *later])
     return Reference(
         language=found["language"],
         seconds=length,

@@ -1,0 +1,148 @@
+"""The edge of HTTP: every request passes here on its way in and out.
+
+In: trace and request ids, taken from the caller or made; WebSockets that a foreign page opens are refused. Out: ids and
+security headers on the response, metrics, a log line, and a bug reads "internal error".
+"""
+
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from http import HTTPStatus
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.rest import problem
+from kit.ids import new_id
+from kit.rpc.edge import REQUEST_ID
+from kit.telemetry import logs, traces
+from kit.telemetry.trace_context import TRACE_ID, TraceContext, current
+
+ROUTE = "agent.route"
+"""Scope key under which an application names its route: metrics must not have a label per meeting."""
+
+_REQUESTS = Counter("agent_http_requests", "HTTP requests answered.", ("method", "route", "code"))
+_SECONDS = Histogram("agent_http_seconds", "Time to the end of a response, in seconds.", ("method", "route"))
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+_FORBIDDEN, _INTERNAL = 4403, 1011
+_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
+
+log = logs.get()
+
+
+class HttpEdge:
+    """An ASGI middleware around the whole application.
+
+    Args:
+        app: the application.
+        allowed_origins: origins of other pages that may open WebSockets; browsers do not ask before they do.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_origins: Collection[str] = ()) -> None:
+        self._app = app
+        self._allowed_origins = frozenset(allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get(REQUEST_ID, "")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = new_id()
+        scope.setdefault("state", {})[REQUEST_ID] = request_id
+        kind = str(scope.get("method", "WS"))
+        with traces.span(f"HTTP {kind}", parent=TraceContext.parse(headers), kind=SpanKind.SERVER):
+            if scope["type"] == "http":
+                await _Exchange(scope, send, request_id).run(self._app, receive)
+            elif self._foreign(headers):
+                await send({"type": "websocket.close", "code": _FORBIDDEN})
+            else:
+                await self._serve_socket(scope, receive, send)
+
+    def _foreign(self, headers: Headers) -> bool:
+        """Whether a page from elsewhere asks; programs other than browsers send no origin."""
+        origin = headers.get("origin")
+        return origin not in (None, *self._allowed_origins) and urlsplit(origin).netloc != headers.get("host")
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # the edge: whatever is left is a bug
+            log.error("websocket_crashed", path=scope["path"], exc_info=error)
+            with suppress(Exception):  # the socket may be anywhere between asked for and gone
+                await send({"type": "websocket.close", "code": _INTERNAL})
+
+
+class _Exchange:
+    """One HTTP request and its response."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._send = send
+        self._request_id = request_id
+        self._code: int | None = None
+        self._started = monotonic()
+
+    async def run(self, app: ASGIApp, receive: Receive) -> None:
+        try:
+            await app(self._scope, receive, self.send)
+        except Exception as error:  # the edge: whatever is left is a bug
+            log.error("http_request_crashed", route=self._route, exc_info=error)
+            if self._code is None:
+                await problem.internal().response()(self._scope, receive, self.send)
+            else:
+                raise  # too late for a status: the server cuts the connection
+        finally:
+            self._finish()
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response, with our headers on its start."""
+        if message["type"] == "http.response.start":
+            self._code = int(message["status"])
+            self._put_headers(MutableHeaders(raw=message.setdefault("headers", [])))
+        await self._send(message)
+
+    def _put_headers(self, headers: MutableHeaders) -> None:
+        position = current()
+        if position is not None:
+            headers[TRACE_ID] = position.trace_id
+        headers[REQUEST_ID] = self._request_id
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if self._scope.get("scheme") == "https":
+            headers["strict-transport-security"] = _STRICT_TRANSPORT
+
+    @property
+    def _route(self) -> str:
+        return str(self._scope.get(ROUTE, "other"))
+
+    def _finish(self) -> None:
+        seconds = monotonic() - self._started
+        method, route = _method(self._scope["method"]), self._route
+        code = self._code or 499  # no answer: the client was gone
+        _REQUESTS.labels(method, route, str(code)).inc()
+        _SECONDS.labels(method, route).observe(seconds)
+        fields: dict[str, Any] = {"method": method, "route": route, "code": code, "seconds": round(seconds, 4)}
+        if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("http_request", **fields)
+        else:
+            log.debug("http_request", **fields)
+
+
+def _method(method: str) -> str:
+    return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"

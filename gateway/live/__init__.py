@@ -1,0 +1,1 @@
+"""WebSockets for programs: audio in, acknowledgements and live events out."""

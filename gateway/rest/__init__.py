@@ -1,0 +1,1 @@
+"""REST from the contract: routes, documents and errors follow the proto's HTTP annotations."""

@@ -1,0 +1,91 @@
+"""One HTTP exchange: its body, its deadline, and whether the client is still there."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Coroutine
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from gateway.errors import BodyTooLarge, ClientGone
+from kit.errors import InvalidArgument
+
+T = TypeVar("T")
+
+DEADLINE_HEADER = "grpc-timeout"
+
+_TIMEOUT = re.compile(r"(?P<count>\d{1,8})(?P<unit>[HMSmun])")
+_UNIT_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        BodyTooLarge: it is longer than `max_bytes`; known before reading when the length is declared.
+        ClientGone: the client hung up in the middle.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise BodyTooLarge(f"at most {max_bytes} bytes", limit=max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await request.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = event.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise BodyTooLarge(f"at most {max_bytes} bytes", limit=max_bytes)
+        parts.append(part)
+        if not event.get("more_body", False):
+            return b"".join(parts)
+
+
+def deadline_seconds(request: Request, *, limit_seconds: float) -> float:
+    """Return how long the call may take: the client's `Grpc-Timeout` ("500m" is half a second), within our limit.
+
+    Raises:
+        InvalidArgument: the header is not a timeout.
+    """
+    wanted = request.headers.get(DEADLINE_HEADER)
+    if wanted is None:
+        return limit_seconds
+    match = _TIMEOUT.fullmatch(wanted)
+    if match is None:
+        raise InvalidArgument("is not a timeout such as 500m or 5S", field=DEADLINE_HEADER)
+    return min(limit_seconds, int(match["count"]) * _UNIT_SECONDS[match["unit"]])
+
+
+async def or_gone(receive: Receive, work: Awaitable[T]) -> T:
+    """Return what `work` gives, unless the client hangs up first: then `work` is cancelled.
+
+    The body must have been read: what is left to receive is the hang-up.
+
+    Raises:
+        ClientGone: the client hung up.
+    """
+    working = asyncio.create_task(_as_coroutine(work), name="rest.call")
+    watching = asyncio.create_task(_hang_up(receive), name="rest.hang_up")
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGone
+    finally:
+        working.cancel()
+        watching.cancel()
+
+
+def _as_coroutine(work: Awaitable[T]) -> Coroutine[None, None, T]:
+    async def wait() -> T:
+        return await work
+
+    return wait()
+
+
+async def _hang_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

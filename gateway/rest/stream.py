@@ -1,0 +1,89 @@
+"""Answers that go on: a server stream as one JSON document per line, or as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf.message import Message
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import ClientGone
+from gateway.rest import problem
+from gateway.rest.exchange import or_gone
+from kit.rpc.calls import held
+
+NDJSON = "application/x-ndjson"
+EVENT_STREAM = "text/event-stream"
+
+
+class MessageStream:
+    """An ASGI response that forwards a call's messages until either side ends it.
+
+    Args:
+        call: the call; it is cancelled when the response ends for whatever reason.
+        first: its first message, read before the response began so that a refusal still has an HTTP status.
+        media_type: NDJSON or EVENT_STREAM.
+        value_of: JSON value of a message.
+        room: who answers, for error lines.
+        draining: ends the stream when set; clients connect again with their cursor.
+    """
+
+    def __init__(
+        self,
+        call: "grpc.aio.UnaryStreamCall[Any, Any]",
+        first: Message | None,
+        media_type: str,
+        value_of: Callable[[Message], Any],
+        *,
+        room: str,
+        draining: asyncio.Event,
+    ) -> None:
+        self._call = call
+        self._first = first
+        self._media_type = media_type
+        self._value_of = value_of
+        self._room = room
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", self._media_type.encode()), (b"cache-control", b"no-store")]
+        # Proxies such as nginx would otherwise hold events back until a buffer is full.
+        headers.append((b"x-accel-buffering", b"no"))
+        with held(self._call):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            with suppress(ClientGone):
+                await or_gone(receive, self._forward(send))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _forward(self, send: Send) -> None:
+        drained = asyncio.create_task(self._draining.wait(), name="rest.stream.drain")
+        pumped = asyncio.create_task(self._pump(send), name="rest.stream.pump")
+        try:
+            await asyncio.wait({drained, pumped}, return_when=asyncio.FIRST_COMPLETED)
+            if pumped.done():
+                pumped.result()
+        finally:
+            drained.cancel()
+            pumped.cancel()
+
+    async def _pump(self, send: Send) -> None:
+        async for line in self._lines():
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        events = self._media_type == EVENT_STREAM
+        message: Any = self._first
+        try:
+            while message is not None and message is not grpc.aio.EOF:
+                value = orjson.dumps(self._value_of(message))
+                yield b"data: " + value + b"\n\n" if events else value + b"\n"
+                message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            document = problem.of_call(error, self._room).document()
+            if events:
+                yield b"event: error\ndata: " + orjson.dumps(document) + b"\n\n"
+            else:
+                yield orjson.dumps({"error": document}) + b"\n"

@@ -1,0 +1,59 @@
+"""Who may enter a call: people who may see its meeting, and the mesh's own recorder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from agent.ingest.v1 import meeting_service_pb2 as pb
+from agent.ingest.v1.meeting_service_pb2_grpc import MeetingServiceStub
+from gateway import credentials
+from gateway.rooms.protocol import Join, SignallingError
+from kit.auth.authenticator import Authenticator
+from kit.errors import AppError
+
+_ASK_SECONDS = 10.0
+_OVER = frozenset({"finished", "failed"})
+_CODES = {
+    grpc.StatusCode.NOT_FOUND: "meeting-not-found",
+    grpc.StatusCode.INVALID_ARGUMENT: "meeting-not-found",
+    grpc.StatusCode.UNAUTHENTICATED: "unauthenticated",
+    grpc.StatusCode.PERMISSION_DENIED: "forbidden",
+}
+
+
+class Admission:
+    """Asks ingest, with the guest's own credentials, whether the meeting is there for them."""
+
+    def __init__(self, ingest: grpc.aio.Channel, auth: Authenticator) -> None:
+        self._meetings = MeetingServiceStub(ingest)
+        self._auth = auth
+
+    async def admit(self, join: Join, meeting_id: str, headers: Mapping[str, str], *, request_id: str) -> None:
+        """Return if `join` may enter.
+
+        Raises:
+            SignallingError: unauthenticated, forbidden, meeting-not-found, meeting-finished or unavailable.
+        """
+        try:
+            metadata = credentials.from_headers(headers, request_id=request_id)
+            if join.token:
+                metadata = credentials.from_token(join.token)
+            if join.role == "recorder":
+                await self._admit_recorder(metadata)
+        except AppError as error:
+            raise SignallingError(_CODES.get(error.code, "unauthenticated")) from error
+        call: Any = self._meetings.GetMeeting(
+            pb.GetMeetingRequest(meeting_id=meeting_id), metadata=metadata, timeout=_ASK_SECONDS
+        )
+        try:
+            response: pb.GetMeetingResponse = await call
+        except grpc.aio.AioRpcError as error:
+            raise SignallingError(_CODES.get(error.code(), "unavailable")) from error
+        if response.meeting.state in _OVER:
+            raise SignallingError("meeting-finished")
+
+    async def _admit_recorder(self, metadata: credentials.Metadata) -> None:
+        principal = await self._auth.authenticate(dict(metadata))
+        if principal.kind != "service" and not principal.trusted:
+            raise SignallingError("forbidden", needs="service")

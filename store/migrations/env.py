@@ -1,8 +1,8 @@
 """Alembic's entry point: works on the connection that it is given, in the transaction it finds there."""
 
 from alembic import context
-from kit.queue.tables import metadata as queue_metadata
 
+from kit.queue.tables import metadata as queue_metadata
 from store.models import metadata
 
 context.configure(

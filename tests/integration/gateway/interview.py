@@ -1,6 +1,7 @@
 """An interview to show: what the rooms would say about a finished and a running conversation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from agent.common.v1 import report_pb2, transcript_pb2
 from agent.ingest.v1 import meeting_service_pb2 as meetings
@@ -206,8 +207,9 @@ def coverage(*, intervals: bool = True) -> list[transcript_pb2.ParticipantCovera
     accounts = []
     for participant, name in names.items():
         joined = 2_000 if participant == MARK else 0
-        spans: list[tuple[int, int, int]] = sorted([*marks[participant], *_speech(participant, marks[participant])])
-        filled, at = [], joined
+        spans = sorted([*marks[participant], *_speech(participant, marks[participant])])
+        filled: list[tuple[int, int, Any]] = []
+        at = joined
         for start, end, kind in spans:
             if start > at:
                 filled.append((at, start, kinds.COVERAGE_KIND_SILENT))

@@ -275,7 +275,7 @@ async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> As
         return sessions
 
     async with AsyncExitStack() as stack:
-        held = Meetings(seen, stops["ingest"].draining)
+        held = Meetings(seen, stops["ingest"].draining)  # type: ignore[abstract]  # DeleteMeeting is refused
         taken = Audio(seen, stops["ingest"].draining)
         built = Reports(seen)
         services = {
@@ -286,7 +286,7 @@ async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> As
             ],
             "report": [_service(reports, "ReportService", built, report_service_pb2_grpc)],
         }
-        targets: dict[str, str] = {}
+        targets: dict[str, Any] = {}
         for room, stop in stops.items():
             sources = OpsSources(sessions=told) if room == "connector" else OpsSources()
             opened = await stack.enter_async_context(

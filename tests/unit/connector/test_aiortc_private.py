@@ -107,7 +107,7 @@ async def test_an_answer_asks_for_opus_with_dtx_and_recovery_and_for_no_video() 
     await offering.close()
 
 
-def test_a_machine_with_loopback_alone_can_still_hold_a_call(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_machine_with_loopback_alone_can_still_hold_a_call(monkeypatch) -> None:
     monkeypatch.setattr(aiortc_private, "_list_host_addresses", lambda use_ipv4, use_ipv6: [])
     assert aiortc_private._host_addresses(True, False) == ["127.0.0.1"]
     monkeypatch.setattr(aiortc_private, "_list_host_addresses", lambda use_ipv4, use_ipv6: ["192.0.2.7"])

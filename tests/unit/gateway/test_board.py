@@ -1,5 +1,6 @@
 """The console's board: rooms joined, changes told once, gone rows told."""
 
+from agent.console.v1 import console_service_pb2 as console
 from agent.ops.v1 import ops_service_pb2 as ops
 from gateway.console.board import TOPICS, Board, page_of
 
@@ -23,6 +24,7 @@ def test_two_rooms_tell_one_session():
         snapshot("ingest", ops.SessionStatus(meeting_id="m", state="LIVE", title="Talk", lag_ms=700, words=12)),
     )
     row = board.everything(ALL).rows["sessions/m"]
+    assert isinstance(row, console.ConsoleSession)
     assert (row.state, row.title, row.level, row.lag_ms, row.words, row.note) == (
         "RECONN",
         "Talk",
@@ -30,7 +32,7 @@ def test_two_rooms_tell_one_session():
         700,
         12,
         "call dropped",
-    )  # type: ignore[attr-defined]
+    )
 
 
 def test_only_what_changed_is_told():

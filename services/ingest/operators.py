@@ -1,0 +1,96 @@
+"""What operators see of the room: readiness, and the meetings that are live."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.ops.v1 import ops_service_pb2 as ops
+from kit.clock import monotonic
+from kit.db.engine import DatabaseUnavailable
+from kit.ops.sources import Check
+from services.ingest import metrics
+from services.ingest.journal import free_megabytes
+from services.ingest.live import CHUNK_SESSION, LiveMeeting
+from services.ingest.live_meetings import LiveMeetings
+from services.ingest.repository import IngestRepository
+
+_STALLED_SECONDS = 5.0
+
+
+class RoomWatch:
+    """The room's sources for OpsService."""
+
+    def __init__(
+        self, repository: IngestRepository, meetings: LiveMeetings, directory: Path, min_free_megabytes: int
+    ) -> None:
+        self._repository = repository
+        self._meetings = meetings
+        self._directory = directory
+        self._min_free_megabytes = min_free_megabytes
+
+    async def readiness(self) -> Sequence[Check]:
+        """Check the database, the journals' disk and speech recognition.
+
+        None of them stops the room: running sessions are journalled and acknowledged without any of them.
+        """
+        metrics.LAG_SECONDS.set(max((live.lag_ms for live in self._meetings), default=0) / 1000)
+        return [await self._database(), self._disk(), self._speech()]
+
+    async def _database(self) -> Check:
+        try:
+            await self._repository.ping()
+        except DatabaseUnavailable:
+            said = "PostgreSQL cannot be reached: text waits, audio is taken; check DATABASE_URL and the server"
+            return Check("database", False, said, critical=False)
+        return Check("database", True)
+
+    def _disk(self) -> Check:
+        free = free_megabytes(self._directory)
+        if free < self._min_free_megabytes:
+            said = (
+                f"{free:.0f} MiB are free for journals: new sessions are refused; make room or lower INGEST_MIN_FREE_MB"
+            )
+            return Check("journal disk", False, said, critical=False)
+        return Check("journal disk", True)
+
+    def _speech(self) -> Check:
+        problem = next((live.problem for live in self._meetings if live.problem), "")
+        return Check("speech recognition", not problem, problem, critical=False)
+
+    async def sessions(self) -> Sequence[ops.SessionStatus]:
+        """Tell every meeting that is live or being finished."""
+        return [_status(live) for live in self._meetings]
+
+    def detail(self) -> str:
+        """Tell in one line how much is going on."""
+        live = [meeting for meeting in self._meetings if not meeting.finishing]
+        return f"{len(live)} live, {len(list(self._meetings)) - len(live)} being finished"
+
+
+def _status(live: LiveMeeting) -> ops.SessionStatus:
+    sessions = list(live.sessions.values())
+    tracks = [track for session in sessions for track in session.tracks.values()]
+    return ops.SessionStatus(
+        meeting_id=live.key.meeting_id,
+        title=live.row.title if live.row else "",
+        state=_state(live),
+        provider=live.row.provider if live.row else "",
+        tracks=len({track.participant_id for track in tracks if track.end_sample is None}),
+        level=max((session.level for session in sessions), default=0),
+        lag_ms=live.lag_ms,
+        words=sum(track.words for track in tracks),
+        age_seconds=live.age_seconds,
+        note=live.problem,
+    )
+
+
+def _state(live: LiveMeeting) -> str:
+    if live.finishing:
+        return "ENDED"
+    going = [session for session in live.sessions.values() if not session.ended]
+    if not going:
+        return "CONNECT"
+    if not any(session.connected or session.session_id == CHUNK_SESSION for session in going):
+        return "RECONN"
+    if all(monotonic() - session.last_audio_at > _STALLED_SECONDS for session in going):
+        return "STALLED"
+    return "DEGRADED" if live.problem else "LIVE"

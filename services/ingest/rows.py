@@ -1,0 +1,146 @@
+"""What the store keeps of a meeting, as values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantRow:
+    """One voice; times in milliseconds on the meeting's timeline."""
+
+    participant_id: str
+    display_name: str
+    basis: str
+    language: str
+    joined_ms: int
+    left_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingRow:
+    """One meeting; `segments` counts its finals."""
+
+    meeting_id: str
+    tenant_id: str
+    title: str
+    mode: str
+    state: str
+    language: str
+    provider: str
+    provider_ref: str
+    context: Mapping[str, Any]
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    duration_ms: int
+    revision: int
+    report_state: str
+    segments: int = 0
+    participants: Sequence[ParticipantRow] = field(default=())
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no more audio."""
+        return self.state in ("finishing", "finished", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class NewMeeting:
+    """A meeting to be; `request_id` may be empty."""
+
+    meeting_id: str
+    tenant_id: str
+    title: str
+    mode: str
+    language: str
+    provider: str
+    provider_ref: str
+    context: Mapping[str, Any]
+    request_id: str
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordRow:
+    """One word; milliseconds on the meeting's timeline."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One final."""
+
+    segment_id: str
+    meeting_id: str
+    ordinal: int
+    participant_id: str
+    speaker: str
+    start_ms: int
+    end_ms: int
+    text: str
+    words: Sequence[WordRow]
+    language: str
+    confidence: float
+    engine: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A final to be stored with the cursor behind it; samples on the meeting's timeline."""
+
+    participant_id: str
+    speaker: str
+    start_sample: int
+    end_sample: int
+    decided_sample: int
+    text: str
+    words: Sequence[WordRow]
+    language: str
+    confidence: float
+    engine: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackProgress:
+    """How far a track had come: everything before `cursor_sample` is decided, `finals` are `(start, end, words)`."""
+
+    cursor_sample: int
+    finals: Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageRow:
+    """One interval of one participant."""
+
+    participant_id: str
+    start_ms: int
+    end_ms: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Everything that is stored when a meeting is finished."""
+
+    end_time: datetime
+    duration_ms: int
+    coverage: Sequence[CoverageRow]
+    participants: Sequence[ParticipantRow]
+    session_ids: Sequence[str]
+    """Rows of `audio_sessions` that are settled with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What the report room made of a meeting: the clean transcript's blob and the report as protobuf JSON."""
+
+    clean_blob_key: str | None
+    report: Mapping[str, Any] | None

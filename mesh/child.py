@@ -24,6 +24,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 SETTLED_SECONDS = 30.0  # a child that lived this long starts again without a pause
 CHECK_SECONDS = 0.25
+MOST_KILLED_STARTS = 3
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -75,7 +76,8 @@ class Child:
             status = await self._watch()
             if self._stopping.is_set():
                 break
-            if not self.serving.is_set():
+            # A room that gives a reason would give it again; one that was killed gets another chance.
+            if not self.serving.is_set() and (status >= 0 or self.restarts >= MOST_KILLED_STARTS):
                 self.state = "failed"
                 raise ChildFailed(self, status)
             self.restarts += 1

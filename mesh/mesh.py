@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
+
 from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.lifecycle import StartError
 from kit.settings import DatabaseSettings, load
@@ -21,6 +23,8 @@ from mesh.keys import Keys, KeySettings, keys_for
 from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
 
 START_SECONDS = 120.0  # a speech model may have to be read from a slow disk
+CONNECT_TRIES = 100
+CONNECT_PAUSE_SECONDS = 0.1
 POSTGRES_CHECK_SECONDS = 0.5
 GRACE_SECONDS = 25.0  # more than a room's own grace
 
@@ -96,8 +100,9 @@ async def open_mesh(
             watch = tasks.create_task(_keep_running(postgres), name="mesh.postgresql")
             try:
                 progress("starting " + ", ".join(room.name for room in rooms))
-                await _all_serving(children)
                 mesh = Mesh(rooms, children, keys, data)
+                await _all_serving(children)
+                await _all_connected(mesh)
                 _write_address_book(mesh)
                 yield mesh
             finally:
@@ -162,6 +167,17 @@ async def _all_serving(children: Sequence[Child]) -> None:
         raise StartError(
             f"{late.room.name} was not ready after {START_SECONDS:.0f} s; see {late.log}\n{late.last_words()}"
         ) from None
+
+
+async def _all_connected(mesh: Mesh) -> None:
+    """Wait until the gateway reaches every room: it started beside them, and may be between two tries to connect."""
+    async with httpx2.AsyncClient(timeout=5, trust_env=False) as http:
+        for _ in range(CONNECT_TRIES):
+            with contextlib.suppress(httpx2.HTTPError):
+                if (await http.get(f"{mesh.url}/health")).is_success:
+                    return
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+    raise StartError(f"the gateway does not reach every room; see {mesh.data / 'logs'}")
 
 
 def why_it_failed(failure: ChildFailed) -> str:

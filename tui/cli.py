@@ -1,0 +1,190 @@
+"""The command line of `agent-console`: the full screen without a command, lines for scripts with one."""
+
+from __future__ import annotations
+
+import asyncio
+import locale
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from kit.settings import SettingsError, load
+from tui.connection import Connection, find_connection
+from tui.settings import ConsoleSettings
+
+app = typer.Typer(
+    name="agent-console",
+    help="The mesh at a glance: live sessions, rooms, queues and breakers, over one stream from the gateway.\n\n"
+    "Without a command it opens full screen; press [bold]?[/] there for the keys. On the machine where `agent up` "
+    "runs nothing needs to be set.",
+    epilog="[bold]Examples[/]\n\n"
+    "agent-console\n\n"
+    "agent-console --target gateway.example:8011 --key-file ~/.agent-key\n\n"
+    "agent-console sessions --json | jq 'select(.state != \"LIVE\")'\n\n"
+    "agent-console rooms --watch\n\n"
+    "[bold]Exit codes[/]  0 ok, 1 error, 2 usage, 3 gateway away, 4 key not known, 5 key not allowed",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # a key may be among them
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, with the contract's field names.")]
+Watching = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Go on until Ctrl-C: a line when the state of a row changes, with --json on every change."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given before the command."""
+
+    target: str | None
+    key: str | None
+    key_file: Path | None
+
+    def connection(self) -> Connection:
+        """Settle where to connect, or end the program with a sentence."""
+        try:
+            return find_connection(self.target, self.key, self.key_file)
+        except SettingsError as error:
+            _refuse(*error.problems)
+        except OSError as error:
+            _refuse(f"cannot read the key file {self.key_file}: {error.strerror}")
+        except UnicodeDecodeError:
+            _refuse(f"the key file {self.key_file} is not text")
+
+
+@app.callback()
+def console(
+    context: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="gRPC address of the gateway; without it GATEWAY_TARGET, else the mesh that runs on this machine, "
+            "else 127.0.0.1:8011.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Service key; without it the first of SERVICE_API_KEYS. Others on this machine can see it here: "
+            "prefer --key-file.",
+            metavar="KEY",
+        ),
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File that holds the service key.", metavar="FILE")] = None,
+    theme: Annotated[
+        Literal["dark", "light", "ansi"] | None,
+        typer.Option(help="Colours; ansi takes the terminal's own 16; without it AGENT_CONSOLE_THEME, else dark."),
+    ] = None,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
+    no_mouse: Annotated[
+        bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal, for selecting text.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options before the command."""
+    if version:
+        typer.echo(installed_version("interview-analytics-agent"))
+        raise typer.Exit
+    if key is not None and key_file is not None:
+        _refuse("--key and --key-file exclude each other")
+    context.obj = options = Options(target, key, key_file)
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # the screen is drawn on stderr
+        _refuse("the full screen needs a terminal; for scripts: agent-console sessions --json")
+    try:
+        (settings,) = load(ConsoleSettings)
+    except SettingsError as error:
+        _refuse(*error.problems)
+    _open(options.connection(), settings, theme, ascii_only=ascii_only, mouse=settings.mouse and not no_mouse)
+
+
+@app.command()
+def sessions(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
+    """List the live sessions, those in need first."""
+    _list(context, "sessions", json=json, watch=watch)
+
+
+@app.command()
+def rooms(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
+    """List the rooms: one line per process of the mesh."""
+    _list(context, "rooms", json=json, watch=watch)
+
+
+@app.command()
+def queues(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
+    """List the queues with their depth and dead letters."""
+    _list(context, "queues", json=json, watch=watch)
+
+
+@app.command()
+def breakers(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
+    """List the circuit breakers."""
+    _list(context, "breakers", json=json, watch=watch)
+
+
+def _list(context: typer.Context, topic: str, *, json: bool, watch: bool) -> None:
+    from tui.listing import run_listing
+
+    options: Options = context.obj
+    _run(run_listing(options.connection(), topic, json=json, watch=watch))
+
+
+def _open(
+    connection: Connection, settings: ConsoleSettings, theme: str | None, *, ascii_only: bool, mouse: bool
+) -> None:
+    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")  # over SSH every step in between is felt
+    from tui.app import run_console
+    from tui.glyphs import choose_glyphs
+
+    glyphs = choose_glyphs("ascii" if ascii_only else settings.glyphs, locale.getpreferredencoding(False), os.environ)
+    _run(
+        run_console(connection, glyphs=glyphs, theme=theme or settings.theme, mouse=mouse, max_hz=settings.max_hz)  # type: ignore[arg-type]
+    )
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> None:
+    from tui.errors import ConsoleError
+
+    try:
+        asyncio.run(work)
+    except* ConsoleError as failures:
+        failure = _first(failures)
+        typer.echo(f"agent-console: {failure}", err=True)
+        code = failure.exit_code if isinstance(failure, ConsoleError) else 1
+    except* BrokenPipeError:
+        # The reader has had enough, as `head` does. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except* KeyboardInterrupt:
+        code = 0
+    else:
+        return
+    raise typer.Exit(code)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf
+
+
+def _refuse(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        typer.echo(f"agent-console: {sentence}", err=True)
+    raise typer.Exit(2)

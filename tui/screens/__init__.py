@@ -1,0 +1,1 @@
+"""Screens: each lays widgets out and binds its keys."""

@@ -1,0 +1,1 @@
+"""Widgets that draw lines themselves and send the terminal only the cells that changed."""

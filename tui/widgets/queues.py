@@ -1,0 +1,57 @@
+"""The table of queues."""
+
+from collections.abc import Mapping
+
+from tui.condition import OLDEST_WARN_SECONDS, queue_condition
+from tui.glyphs import Glyphs
+from tui.quantities import count, duration
+from tui.rows import QueueRow
+from tui.view import View
+from tui.widgets.columns import Column
+from tui.widgets.runs import Runs, fit
+from tui.widgets.table import LiveTable
+
+
+class QueuesTable(LiveTable[QueueRow]):
+    """Queues with dead letters first."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view, _columns(view.glyphs), id="queues")
+
+    def rows(self) -> Mapping[str, QueueRow]:
+        return self.view.tables.queues
+
+    def order(self) -> list[str]:
+        rows = self.rows()
+        return sorted(rows, key=lambda key: (queue_condition(rows[key]).rank, key))
+
+    def labels(self) -> tuple[str, str]:
+        row = self.cursor_row
+        return f"queues {len(self.keys)}", row.error if row else ""
+
+
+def _columns(glyphs: Glyphs) -> list[Column[QueueRow]]:
+    dots, none = glyphs.dots, glyphs.none
+
+    def name(row: QueueRow, width: int) -> Runs:
+        condition = queue_condition(row)
+        return [(f"{condition.mark(glyphs)} ", condition.style), (fit(row.queue, width - 2, dots=dots), "text")]
+
+    def number(row: QueueRow, value: int, style: str) -> Runs:
+        if row.error:
+            return [("?", "warn")]
+        return [(count(value), style)] if value else [(none, "track")]
+
+    def oldest(row: QueueRow) -> Runs:
+        seconds = row.oldest_age_seconds
+        if row.error or not seconds:
+            return [(none, "track")]
+        return [(duration(seconds), "warn" if seconds >= OLDEST_WARN_SECONDS else "dim")]
+
+    return [
+        Column("  QUEUE", 11, name, grow=1),
+        Column("DEPTH", 5, lambda row, width: number(row, row.depth, "bold"), right=True),
+        Column("RUN", 4, lambda row, width: number(row, row.pending, "text"), right=True, drop=2),
+        Column("OLDEST", 6, lambda row, width: oldest(row), right=True, drop=1),
+        Column("DEAD", 4, lambda row, width: number(row, row.dead, "error"), right=True),
+    ]

@@ -8,10 +8,12 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn
 
 import grpc
+from grpc_interceptor.server import AsyncServerInterceptor
 from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace import StatusCode as SpanStatus
 from structlog.contextvars import bind_contextvars
@@ -29,17 +31,9 @@ from kit.telemetry.trace_context import TraceContext
 
 REQUEST_ID = "x-request-id"
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour = Callable[[Any, Any], Any]
 
 _MAX_REQUEST_ID_CHARACTERS = 128
-_KINDS = {
-    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}
 # Statuses of a call made while serving that mean the same to our caller. The others (our own key is not accepted,
 # say) are our fault and stay inside.
 _PASSED_ON = frozenset(
@@ -59,77 +53,74 @@ _PASSED_ON = frozenset(
 log = logs.get()
 
 
-class Edge(grpc.aio.ServerInterceptor):
-    """Wraps each handler once and keeps it."""
+class Edge(AsyncServerInterceptor):
+    """The one interceptor of a server; it calls the handlers itself, whatever their style."""
 
     def __init__(self, room: str, gate: Gate, tracer: Tracer) -> None:
         self._room = room
         self._gate = gate
         self._tracer = tracer
-        self._wrapped: dict[str, Handler] = {}
+        self._ways: dict[str, _Way] = {}
         self.open_rpcs = 0
 
-    async def intercept_service(
+    async def intercept(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Found]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Found:
-        path = handler_call_details.method
-        wrapped = self._wrapped.get(path)
-        if wrapped is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return None  # gRPC answers UNIMPLEMENTED
-            wrapped = self._wrapped[path] = self._wrap(path, handler)
-        return wrapped
+        method: Behaviour,
+        request_or_iterator: Any,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        method_name: str,
+    ) -> Any:
+        """Serve one RPC; called by the library, which has told the four kinds of handler apart."""
+        way = self._ways.get(method_name)
+        if way is None:
+            way = self._ways[method_name] = _Way(runner(method_name, method), RpcCounters(self._room, method_name))
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        span = traces.begin(
+            method_name.lstrip("/"), kind=SpanKind.SERVER, parent=TraceContext.parse(metadata), tracer=self._tracer
+        )
+        scope = RpcScope(method_name, _request_id(metadata), context.time_remaining())
+        enter_scope(scope)
+        bind_contextvars(request_id=scope.request_id)
+        streams = hasattr(request_or_iterator, "__aiter__")
+        ours = RpcContext(context, way.counters, _trailing(scope), client_writes=streams)
+        request = Requests(request_or_iterator, way.counters) if streams else request_or_iterator
+        way.counters.start()
+        self.open_rpcs += 1
+        started = monotonic()
+        code = grpc.StatusCode.OK
+        try:
+            set_principal(await self._gate.admit(method_name, metadata))
+            response = await way.run(request, ours)
+            code = _code_set(context)
+            return response
+        except Exception as error:  # the edge: whatever is left becomes a status here
+            cause = _cause(error)
+            if isinstance(cause, grpc.aio.AbortError):
+                code = _code_set(context)
+                raise cause from None
+            answer = _answer(method_name, cause, error)
+            code = status.code_of(answer)
+            await status.abort_with(ours, answer)
+        except BaseException:
+            remaining = context.time_remaining()
+            late = remaining is not None and remaining <= 0  # type: ignore[redundant-expr]  # it is None without deadline
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            scope.end()
+            self.open_rpcs -= 1
+            seconds = monotonic() - started
+            way.counters.finish(code.name, seconds)
+            _end_span(span, code)
+            log.debug("rpc_handled", rpc=method_name, code=code.name, seconds=round(seconds, 6))
 
-    def _wrap(self, path: str, handler: Handler) -> Handler:
-        attribute, factory = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
-        behaviour: Behaviour = getattr(handler, attribute)
-        counters = RpcCounters(self._room, path)
-        run = runner(path, behaviour)
 
-        async def serve(request: Any, inner: "grpc.aio.ServicerContext[Any, Any]") -> Any:
-            metadata = {key: value for key, value in inner.invocation_metadata() or () if isinstance(value, str)}
-            span = traces.begin(
-                path.lstrip("/"), kind=SpanKind.SERVER, parent=TraceContext.parse(metadata), tracer=self._tracer
-            )
-            scope = RpcScope(path, _request_id(metadata), inner.time_remaining())
-            enter_scope(scope)
-            bind_contextvars(request_id=scope.request_id)
-            context = RpcContext(inner, counters, _trailing(scope), client_writes=bool(handler.request_streaming))
-            counters.start()
-            self.open_rpcs += 1
-            started = monotonic()
-            code = grpc.StatusCode.OK
-            try:
-                set_principal(await self._gate.admit(path, metadata))
-                response = await run(Requests(request, counters) if handler.request_streaming else request, context)
-                code = _code_set(inner)
-                return response
-            except Exception as error:  # the edge: whatever is left becomes a status here
-                cause = _cause(error)
-                if isinstance(cause, grpc.aio.AbortError):
-                    code = _code_set(inner)
-                    raise cause from None
-                answer = _answer(path, cause, error)
-                code = status.code_of(answer)
-                await status.abort_with(context, answer)
-            except BaseException:
-                remaining = inner.time_remaining()
-                late = remaining is not None and remaining <= 0  # type: ignore[redundant-expr]  # it is None without deadline
-                code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-                raise
-            finally:
-                scope.end()
-                self.open_rpcs -= 1
-                seconds = monotonic() - started
-                counters.finish(code.name, seconds)
-                _end_span(span, code)
-                log.debug("rpc_handled", rpc=path, code=code.name, seconds=round(seconds, 6))
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one method is served."""
 
-        make = cast("Callable[..., Handler]", factory)
-        return make(serve, handler.request_deserializer, handler.response_serializer)
+    run: Callable[[Any, Any], Awaitable[Any]]
+    counters: RpcCounters
 
 
 def runner(path: str, behaviour: Behaviour) -> Callable[[Any, Any], Awaitable[Any]]:

@@ -27,7 +27,7 @@ app = typer.Typer(
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Where database, audio and keys are kept. [default: AGENT_DATA_DIR or data]"),
+    typer.Option("--data-dir", help="Where database, audio and keys are kept. By default AGENT_DATA_DIR, or data."),
 ]
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Take any free ports instead of the documented ones.")]
 
@@ -60,8 +60,8 @@ def transcribe(
     format: Annotated[  # noqa: A002 (the option is called --format)
         Literal["txt", "json", "srt", "vtt"], typer.Option("--format", help="What to write.")
     ] = "txt",
-    language: Annotated[str, typer.Option(help="Language, for example en or ru. [default: find out]")] = "",
-    output: Annotated[Path | None, typer.Option(help="File to write to. [default: standard output]")] = None,
+    language: Annotated[str, typer.Option(help="Language, for example en or ru; found out if not given.")] = "",
+    output: Annotated[Path | None, typer.Option(help="File to write to; standard output if not given.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Transcribe an audio file through the mesh: the one that runs on this machine, or one just for this."""

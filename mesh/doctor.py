@@ -127,6 +127,20 @@ def _node(data: Path) -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     cores = os.cpu_count() or 1
     yield Finding("cores", "ok" if cores > 1 else "note", str(cores))
-    model = os.environ.get("STT_MODEL", "")
-    provider = os.environ.get("STT_PROVIDER", "auto")
-    yield Finding("speech", "ok", f"STT_PROVIDER={provider} STT_MODEL={model or '(default)'}")
+    yield _speech(os.environ.get("STT_PROVIDER", "auto"), os.environ.get("STT_MODEL", "small"))
+
+
+def _speech(provider: str, model: str) -> Finding:
+    """Whether the speech model is here; a name is looked up in the hub's cache, as the room itself would."""
+    if provider not in {"auto", "faster_whisper"}:
+        return Finding("speech", "ok", f"STT_PROVIDER={provider}")
+    if "/" in model and Path(model).is_absolute():
+        here = (Path(model) / "model.bin").exists()
+        advice = f"STT_MODEL={model}: no model.bin in it; name a directory of a converted model"
+        return Finding("speech", "ok" if here else "missing", f"STT_MODEL={model}" if here else advice)
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cached = any((home / "hub").glob(f"models--*{model.replace('/', '--')}/snapshots/*/model.bin"))
+    advice = (
+        f"model {model!r} is fetched from the hub at the first start; without a network set STT_MODEL to a directory"
+    )
+    return Finding("speech", "ok" if cached else "note", f"model {model!r}, in the cache" if cached else advice)

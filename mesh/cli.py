@@ -32,14 +32,20 @@ DataDir = Annotated[
 FreePorts = Annotated[bool, typer.Option("--free-ports", help="Take any free ports instead of the documented ones.")]
 
 
-@app.callback()
-def about(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Options before the command."""
-    if version:
+def _version(wanted: bool) -> None:
+    """Answer while options are parsed: a command is not needed for this one."""
+    if wanted:
         typer.echo(installed_version("interview-analytics-agent"))
         raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 @app.command()
@@ -83,6 +89,7 @@ def doctor() -> None:
 def demo(
     language: Annotated[Literal["en", "ru"], typer.Option(help="Language of the sample interview.")] = "en",
     output: Annotated[Path, typer.Option(help="Folder for transcript, report and summary.")] = Path("build/demo"),
+    seconds: Annotated[float | None, typer.Option(help="Only the beginning of the interview.", min=5)] = None,
 ) -> None:
     """Hold the sample interview as a real WebRTC call and show what comes of it.
 
@@ -91,7 +98,7 @@ def demo(
     """
     from mesh.demo.run import run_demo
 
-    _exit(lifecycle.run("agent", lambda shutdown: run_demo(shutdown, language, output)))
+    _exit(lifecycle.run("agent", lambda shutdown: run_demo(shutdown, language, output, seconds)))
 
 
 @app.command()

@@ -208,6 +208,13 @@ async def test_a_recogniser_that_dies_in_an_utterance_gives_the_same_segments_on
                 await call.write(request)
             await until_durable(call, half)
             await eventually(lambda: near.speech.die_after_messages is None, seconds=SECONDS)
+
+            async def both_have_text() -> bool:
+                request = mpb.GetMeetingRequest(meeting_id=meeting_id)
+                text = (await near.ingest.user.meetings.GetMeeting(request)).meeting.raw_transcript
+                return "Anna" in text and "Boris" in text
+
+            await eventually(both_have_text, seconds=SECONDS)
             near.speech.drain_after_messages = 9
             for request in script.requests[half:]:
                 await call.write(request)

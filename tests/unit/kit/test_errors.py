@@ -67,7 +67,10 @@ def test_every_error_fits_the_contract() -> None:
     def tree(error: type[AppError]) -> list[type[AppError]]:
         return [error, *(leaf for child in error.__subclasses__() for leaf in tree(child))]
 
-    assert all(to_status(error("x")).code == error.code.value[0] for error in tree(AppError))
+    # A room's errors, which other tests may have loaded, take what they tell of.
+    ours = [error for error in tree(AppError) if error.__module__ == AppError.__module__]
+    assert len(ours) > 10
+    assert all(to_status(error("x")).code == error.code.value[0] for error in ours)
     assert to_status(Unimplemented(rpc="LivePull")).code == 12
 
 

@@ -33,7 +33,8 @@ check: static test ## Everything a commit must pass
 static: format-check lint types imports proto docs-check ## Everything in check but the tests
 
 test: setup ## Run the tests that need nothing but this environment
-	@$(BIN)/pytest -q -n 2 --dist loadgroup -m "not system" $(TESTS)
+	@$(BIN)/pytest -q -n 2 -m "not system and not realtime" $(TESTS)
+	@test -n "$(TESTS)" || $(BIN)/pytest -q -m realtime
 
 test-system: setup system-packages ## Run the tests with a browser and other Debian packages
 	@$(BIN)/pip install -q -c constraints.txt -e ".[system]"

@@ -25,7 +25,7 @@ def output() -> Iterator[Path]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.xdist_group("real-time")
+@pytest.mark.realtime
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_a_call_becomes_a_transcript_and_a_report(output: Path, language: str):
     options = ["--language", language, "--output", str(output), "--seconds", str(SECONDS)]

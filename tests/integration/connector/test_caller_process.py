@@ -12,6 +12,8 @@ import pytest
 from services.connector.record import State
 from tests.integration.connector.harness import RATE, ROOM, SPEC, place_of, running_connector, speech_like, track_of
 
+pytestmark = pytest.mark.realtime
+
 
 async def hear(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
     """Read the next event of a caller, which is `event`."""

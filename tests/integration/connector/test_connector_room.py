@@ -25,6 +25,8 @@ from tests.fakes.room_server import RoomServer, running_rooms
 from tests.integration.connector.harness import place_of, speech_like, track_of
 from tests.postgres import fresh_url
 
+pytestmark = pytest.mark.realtime
+
 if TYPE_CHECKING:
     from agent.connector.v1.connector_service_pb2_grpc import ConnectorServiceAsyncStub
 

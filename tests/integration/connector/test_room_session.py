@@ -27,6 +27,8 @@ from tests.integration.connector.harness import (
     until,
 )
 
+pytestmark = pytest.mark.realtime
+
 
 class MeetingFinished(FailedPrecondition):
     """The meeting has ended."""

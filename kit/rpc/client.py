@@ -1,17 +1,18 @@
 """Channels to other rooms: measured options, and every call carries key, trace, tenant and the caller's deadline.
 
 The metadata is added when a call is made, not by gRPC interceptors: those send each message of a stream through a
-queue of one, which costs a third more per message, and wrap the call object.
+queue of one, which costs a third more per message, and wrap the call object. Spans of streams are therefore ours;
+those of unary calls come from OpenTelemetry's own instrumentation.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, cast
 
 import grpc
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import NoOpTracer, Span, SpanKind, Tracer
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from kit.auth.authenticator import TENANT_ID
@@ -29,11 +30,17 @@ _SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 Metadata = list[tuple[str, str | bytes]]
 MultiCallable = Callable[..., Any]
+Instrumentation = Sequence[grpc.aio.ClientInterceptor]
 
 
 @asynccontextmanager
 async def open_channel(
-    target: str, *, api_key: str | None, max_receive_bytes: int = MAX_RECEIVE_BYTES, tracer: Tracer | None = None
+    target: str,
+    *,
+    api_key: str | None,
+    max_receive_bytes: int = MAX_RECEIVE_BYTES,
+    tracer: Tracer | None = None,
+    instrumentation: Instrumentation | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel for the block. Calls that are open at its end are cancelled.
 
@@ -42,7 +49,10 @@ async def open_channel(
         api_key: key of this process; None sends none.
         max_receive_bytes: largest response.
         tracer: makes the spans; the process's own if None.
+        instrumentation: makes the spans of unary calls; OpenTelemetry's if None and OTEL_ENABLED.
     """
+    if instrumentation is None:
+        instrumentation = traces.unary_instrumentation()
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", max_receive_bytes),
         # A frozen peer is found after 15 s; gRPC's own keepalive timeout is not honoured.
@@ -50,25 +60,29 @@ async def open_channel(
         ("grpc.http2.ping_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # The time that one attempt to connect gets, whatever the name says: a busy peer needs more than a moment.
+        ("grpc.min_reconnect_backoff_ms", 2_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.service_config", _SERVICE_CONFIG),
     ]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
-        yield RoomChannel(channel, api_key, tracer or traces.default_tracer())
+    async with grpc.aio.insecure_channel(target, options=options, interceptors=list(instrumentation)) as channel:
+        yield RoomChannel(channel, api_key, tracer or traces.default_tracer(), instrumented=bool(instrumentation))
 
 
 class RoomChannel(grpc.aio.Channel):
     """A channel whose calls carry what this process has to say about itself."""
 
-    def __init__(self, inner: grpc.aio.Channel, api_key: str | None, tracer: Tracer) -> None:
+    def __init__(
+        self, inner: grpc.aio.Channel, api_key: str | None, tracer: Tracer, *, instrumented: bool = False
+    ) -> None:
         self._inner = inner
+        self._instrumented = instrumented
         self._key = api_key
         self._tracer = tracer
         self._ending: set[asyncio.Task[None]] = set()
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._calling(method, self._inner.unary_unary(method, *args, **kwargs), inherits_deadline=True)
+        return self._calling(method, self._inner.unary_unary(method, *args, **kwargs), unary=True)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return self._calling(method, self._inner.unary_stream(method, *args, **kwargs))
@@ -99,20 +113,22 @@ class RoomChannel(grpc.aio.Channel):
     ) -> None:
         await self.close()
 
-    def _calling(self, method: str, multi_callable: object, *, inherits_deadline: bool = False) -> MultiCallable:
+    def _calling(self, method: str, multi_callable: object, *, unary: bool = False) -> MultiCallable:
         """Return a function that makes a call as `multi_callable` does, from where its caller stands."""
         make = cast("MultiCallable", multi_callable)
+        tracer = NoOpTracer() if unary and self._instrumented else self._tracer
 
         def call(*args: Any, timeout: float | None = None, metadata: Any = None, **kwargs: Any) -> Any:
             given: Metadata = list(metadata or ())
             named = TraceContext.parse({key: value for key, value in given if isinstance(value, str)})
             span, position = traces.start(
-                method.lstrip("/"), kind=SpanKind.CLIENT, parent=named or trace_context.current(), tracer=self._tracer
+                method.lstrip("/"), kind=SpanKind.CLIENT, parent=named or trace_context.current(), tracer=tracer
             )
             scope = current_scope()
-            if timeout is None and inherits_deadline and scope is not None:
+            if timeout is None and unary and scope is not None:
                 timeout = scope.remaining_seconds()
-            made = make(*args, timeout=timeout, metadata=(*given, *self._ours(given, position)), **kwargs)
+            with traces.seen_by_libraries(named or trace_context.current() or position):
+                made = make(*args, timeout=timeout, metadata=(*given, *self._ours(given, position)), **kwargs)
             if span.is_recording():
                 made.add_done_callback(lambda done: self._end_span(span, done))
             return made

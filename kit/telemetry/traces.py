@@ -5,15 +5,17 @@ The ids exist without OpenTelemetry too: a log line always names its trace.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+import grpc
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, Tracer
 
-from kit.settings import TelemetrySettings
+from kit.settings import TelemetrySettings, load
 from kit.telemetry import logs
 from kit.telemetry.trace_context import TraceContext, current, move_back, move_to
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _FLUSH_SECONDS = 2.0
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 log = logs.get()
 
@@ -72,6 +75,35 @@ def span(
 def annotate(**attributes: str | int | float | bool) -> None:
     """Put attributes on this task's span, for example `meeting_id`."""
     _open_span.get().set_attributes(attributes)
+
+
+@contextmanager
+def seen_by_libraries(position: TraceContext) -> Iterator[None]:
+    """Let instrumentation of others start its spans below `position` in the block."""
+    span_id = position.span_id or secrets.token_hex(8)  # a caller may name a trace alone
+    remote = SpanContext(int(position.trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=_SAMPLED)
+    token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(remote)))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def unary_instrumentation(provider: trace.TracerProvider | None = None) -> Sequence[grpc.aio.ClientInterceptor]:
+    """Return OpenTelemetry's own interceptor for unary calls; none unless OTEL_ENABLED or a provider is given.
+
+    Its interceptors for streams are left out: they slow each message, and the one for servers breaks handlers that
+    read and write.
+    """
+    (settings,) = load(TelemetrySettings)
+    if provider is None and not settings.otel_enabled:
+        return ()
+    try:
+        from opentelemetry.instrumentation.grpc import aio_client_interceptors
+    except ImportError:
+        return ()
+    found = aio_client_interceptors(provider)  # type: ignore[no-untyped-call]
+    return [one for one in found if isinstance(one, grpc.aio.UnaryUnaryClientInterceptor)]
 
 
 def default_tracer() -> Tracer:

@@ -2,8 +2,8 @@
 
 import sys
 
+import kit.lifecycle  # first of all: it settles gRPC's event engine before gateway imports gRPC
 from gateway.app import ROOM, main
-from kit.lifecycle import run
 
 if __name__ == "__main__":
-    sys.exit(run(ROOM, main))
+    sys.exit(kit.lifecycle.run(ROOM, main))

@@ -30,7 +30,7 @@ from gateway.rooms.room import Rooms
 from gateway.rooms.signalling import Signalling
 from gateway.settings import GatewaySettings
 from kit.auth.authenticator import Authenticator, make_authenticator
-from kit.lifecycle import Shutdown
+from kit.lifecycle import Shutdown, blaming
 from kit.ops.sources import OpsSources
 from kit.room import Room, open_room
 from kit.rpc.client import open_channel
@@ -109,9 +109,10 @@ async def open_gateway(
         own = await stack.enter_async_context(open_channel(room.server.address, api_key=service_key))
         await stack.enter_async_context(open_watchers(board, {**watching, ROOM: own}))
         app = make_app(settings, passing, auth, health, draining=shutdown.draining)
-        http = await stack.enter_async_context(
-            open_http(settings.listen, app, grace_seconds=rpc.grpc_grace_seconds / 2)
-        )
+        with blaming("GATEWAY_LISTEN"):
+            http = await stack.enter_async_context(
+                open_http(settings.listen, app, grace_seconds=rpc.grpc_grace_seconds / 2)
+            )
         async with asyncio.TaskGroup() as tasks:
             draining = tasks.create_task(_drain(http, shutdown), name="gateway.drain")
             try:

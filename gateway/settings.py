@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kit.settings import CommaList, Section
+from kit.settings import Address, CommaList, Section
 
 
 def _servers(value: object) -> object:
@@ -30,9 +30,9 @@ class GatewaySettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    listen: str = "127.0.0.1:8010"
+    listen: Address = "127.0.0.1:8010"
     """Address of HTTP: REST, WebSockets, pages, `/health` and `/metrics`."""
-    grpc_listen: str = "127.0.0.1:8011"
+    grpc_listen: Address = "127.0.0.1:8011"
     """gRPC address of the room, for the console."""
     ice_servers: IceServers = Field(default_factory=list)
     """STUN and TURN servers for calls, as JSON: `[{"urls": "stun:stun.example.org:3478"}]`; empty: none."""

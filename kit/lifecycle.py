@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
+from kit.errors import Unavailable
 from kit.rpc import event_engine
 from kit.settings import CoreSettings, SettingsError, load
 from kit.telemetry import logs
@@ -17,6 +19,15 @@ log = logs.get()
 
 class StartError(Exception):
     """The process cannot start or go on; the message is one sentence for the person who started it."""
+
+
+@contextmanager
+def blaming(variable: str) -> Iterator[None]:
+    """Put the variable that is to be changed before what stopped the block: `INGEST_LISTEN: cannot listen on ...`."""
+    try:
+        yield
+    except StartError as error:
+        raise StartError(f"{variable}: {error}") from error
 
 
 class Shutdown:
@@ -101,11 +112,11 @@ def _explain(room: str, error: BaseException) -> int:
     for leaf in leaves:
         if isinstance(leaf, SettingsError):
             sentences += [f"{room}: {problem}" for problem in leaf.problems]
-        elif isinstance(leaf, StartError):
+        elif isinstance(leaf, StartError | Unavailable):
             sentences.append(f"{room}: {leaf}")
     if sentences:
         sys.stderr.write("\n".join(sentences) + "\n")
-    if not all(isinstance(leaf, SettingsError | StartError) for leaf in leaves):
+    if not all(isinstance(leaf, SettingsError | StartError | Unavailable) for leaf in leaves):
         log.critical("crashed", exc_info=error)
     return 1
 

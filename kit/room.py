@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from kit.auth.authenticator import Authenticator
-from kit.lifecycle import Shutdown
+from kit.lifecycle import Shutdown, blaming
 from kit.ops.readiness import ReadinessWatch
 from kit.ops.servicer import Ops, ops_rpc_service
 from kit.ops.sources import OpsSources, Readiness, always_ready
@@ -80,20 +80,25 @@ async def open_room(
     async with AsyncExitStack() as stack:
         if telemetry is not None:
             await stack.enter_async_context(open_traces(room, telemetry))
-        metrics_port = await stack.enter_async_context(open_metrics(metrics_listen)) if metrics_listen else None
-        server = await stack.enter_async_context(
-            open_server(
-                listen,
-                services=[*services, ops_rpc_service(ops)],
-                auth=auth,
-                room=room,
-                draining=shutdown.draining,
-                reflection=rpc.grpc_reflection_enabled,
-                max_receive_bytes=max_receive_bytes,
-                grace_seconds=grace_seconds,
-                serving=False,  # until the first checks have passed
+        metrics_port = None
+        if metrics_listen:
+            with blaming(f"{room.upper()}_METRICS_LISTEN"):
+                metrics_port = await stack.enter_async_context(open_metrics(metrics_listen))
+        # A room that serves its metrics itself has an HTTP server, and <ROOM>_LISTEN is that one's address.
+        with blaming(f"{room.upper()}_{'LISTEN' if metrics_listen else 'GRPC_LISTEN'}"):
+            server = await stack.enter_async_context(
+                open_server(
+                    listen,
+                    services=[*services, ops_rpc_service(ops)],
+                    auth=auth,
+                    room=room,
+                    draining=shutdown.draining,
+                    reflection=rpc.grpc_reflection_enabled,
+                    max_receive_bytes=max_receive_bytes,
+                    grace_seconds=grace_seconds,
+                    serving=False,  # until the first checks have passed
+                )
             )
-        )
         watch = ReadinessWatch(readiness, server.health, interval_seconds=rpc.readiness_interval_seconds)
         ops.attach(server, watch)
         await watch.start(fail_fast=fail_fast)

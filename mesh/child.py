@@ -51,6 +51,7 @@ class Child:
         self._stopping = asyncio.Event()
         self._started = 0.0
         self._lived_seconds = 0.0
+        self._log_start = 0
 
     @property
     def pid(self) -> int | None:
@@ -103,14 +104,16 @@ class Child:
                 process.kill()
         return await asyncio.to_thread(process.wait)
 
-    def last_words(self, lines: int = 12) -> str:
-        """The end of the room's log."""
-        with suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-        return ""
+    def last_words(self, lines: int = 12) -> list[str]:
+        """The end of what the process of this moment wrote to its log."""
+        with suppress(OSError), self.log.open(errors="replace") as log:
+            log.seek(self._log_start)
+            return log.read().splitlines()[-lines:]
+        return []
 
     def _start(self, log: IO[bytes]) -> None:
         self._started = time.monotonic()
+        self._log_start = os.fstat(log.fileno()).st_size
         # Popen from the main thread: the kernel's death signal is tied to the thread that starts the child.
         self._process = subprocess.Popen(
             [sys.executable, "-m", self.room.module],

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from kit.lifecycle import StartError
 from kit.settings import DatabaseSettings, load
 from kit.telemetry import logs
 from mesh.child import Child, ChildFailed
+from mesh.claim import claimed
 from mesh.keys import Keys, KeySettings, keys_for
 from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
 
@@ -62,6 +64,7 @@ async def open_mesh(
     free_ports: bool = False,
     environment: Mapping[str, str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Mesh]:
     """Run every room for the block; all of them serve when the block is entered, all have drained when it is left.
 
@@ -70,23 +73,28 @@ async def open_mesh(
         free_ports: whether to take any free ports instead of the documented ones.
         environment: variables for the rooms, over those of this process.
         progress: called with one short sentence per step.
+        stop: gives up the start when it is set.
 
     Raises:
-        StartError: a port is taken, a room's extra is missing, or a room ended before it was ready.
+        StartError: a port is taken, a room's extra is missing, or another mesh has the directory.
+        ChildFailed: a room ended before it was ready.
+        StartStopped: `stop` was set before every room was ready.
     """
-    logs.configure("agent", "warning", "console")  # the rooms keep logs; a person reads this process
+    # The rooms keep logs; a person reads this process, and standard output is for results.
+    logs.configure("agent", "warning", "console", stream=sys.stderr)
     rooms = on_free_ports(ROOMS) if free_ports else ROOMS
     refuse_what_cannot_start(rooms)
     key_settings, database = load(KeySettings, DatabaseSettings)
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     (data / "logs").mkdir(exist_ok=True)
-    keys = keys_for(key_settings, data)
-    variables = {"AGENT_DATA_DIR": str(data), **keys.environment(key_settings)}
-    for room in rooms:
-        variables |= room.environment()
     postgres: EmbeddedPostgres | None = None
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(claimed(data))
+        keys = keys_for(key_settings, data)
+        variables = {"AGENT_DATA_DIR": str(data), **keys.environment(key_settings)}
+        for room in rooms:
+            variables |= room.environment()
         if database.database_url is None:
             progress("starting PostgreSQL")
             # In the main thread: the kernel's death signal is tied to the thread that starts the server.
@@ -101,8 +109,7 @@ async def open_mesh(
             try:
                 progress("starting " + ", ".join(room.name for room in rooms))
                 mesh = Mesh(rooms, children, keys, data)
-                await _all_serving(children)
-                await _all_connected(mesh)
+                await _ready(mesh, stop)
                 _write_address_book(mesh)
                 yield mesh
             finally:
@@ -157,6 +164,30 @@ async def _keep_running(postgres: EmbeddedPostgres | None) -> None:
             postgres.start()
 
 
+class StartStopped(Exception):
+    """Somebody changed their mind before every room was ready."""
+
+
+async def _ready(mesh: Mesh, stop: asyncio.Event | None) -> None:
+    """Wait until every room serves and is connected.
+
+    Raises:
+        StartError: that takes too long.
+        StartStopped: `stop` was set before.
+    """
+
+    async def give_up(wanted: asyncio.Event) -> None:
+        await wanted.wait()
+        raise StartStopped
+
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(give_up(stop), name="mesh.stop") if stop is not None else None
+        await _all_serving(mesh.children)
+        await _all_connected(mesh)
+        if waiting is not None:
+            waiting.cancel()
+
+
 async def _all_serving(children: Sequence[Child]) -> None:
     try:
         async with asyncio.timeout(START_SECONDS):
@@ -165,7 +196,8 @@ async def _all_serving(children: Sequence[Child]) -> None:
     except TimeoutError:
         late = next(child for child in children if not child.serving.is_set())
         raise StartError(
-            f"{late.room.name} was not ready after {START_SECONDS:.0f} s; see {late.log}\n{late.last_words()}"
+            f"{late.room.name} was not ready after {START_SECONDS:.0f} s; see {late.log}\n"
+            + "\n".join(late.last_words())
         ) from None
 
 
@@ -182,5 +214,9 @@ async def _all_connected(mesh: Mesh) -> None:
 
 def why_it_failed(failure: ChildFailed) -> str:
     """The sentence for a room that ended before it was ready: its own, if it left one."""
-    words = failure.child.last_words().strip().splitlines()
-    return f"{failure}; its last words (all of them in {failure.child.log}):\n  " + "\n  ".join(words[-6:])
+    child = failure.child
+    words = child.last_words()
+    own = [word for word in words if word.startswith(f"{child.room.name}: ")]
+    if own:
+        return "\n".join(own)
+    return f"{failure}; its last words (all of them in {child.log}):\n  " + "\n  ".join(words[-6:])

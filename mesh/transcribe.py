@@ -23,10 +23,11 @@ from kit.ids import new_id
 from kit.lifecycle import Shutdown, StartError
 from kit.rpc.client import open_channel
 from kit.rpc.status import error_of
+from kit.telemetry import logs
 from mesh.audio import UnreadableAudio, decoded, file_seconds
 from mesh.child import ChildFailed
 from mesh.failures import leaves
-from mesh.mesh import open_mesh, read_address_book, why_it_failed
+from mesh.mesh import StartStopped, open_mesh, read_address_book, why_it_failed
 
 RETRIES = 8
 
@@ -48,12 +49,13 @@ async def run_transcribe(shutdown: Shutdown, job: Transcription, data: Path) -> 
         StartError: the file cannot be read or the mesh refuses it; one sentence says why.
     """
     console = Console(stderr=True)
+    logs.configure("agent", "warning", "console", stream=sys.stderr)  # standard output is for the transcript
     try:
         seconds = await asyncio.to_thread(file_seconds, job.file)
     except UnreadableAudio as error:
         raise StartError(str(error)) from None
     try:
-        async with _running_mesh(data, console) as book:
+        async with _running_mesh(data, console, shutdown.requested) as book:
             work = asyncio.create_task(_transcribe(book, job, seconds, console), name="transcribe")
             stop = asyncio.create_task(shutdown.requested.wait(), name="transcribe.stop")
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,26 +64,29 @@ async def run_transcribe(shutdown: Shutdown, job: Transcription, data: Path) -> 
                 work.cancel()
                 raise StartError("stopped before the end; what was sent so far is kept as a meeting")
             text = await work
+    except* StartStopped:
+        raise StartError("stopped before the mesh was ready") from None
     except* ChildFailed as failures:
-        raise StartError(
-            "; ".join(why_it_failed(f) for f in failures.exceptions if isinstance(f, ChildFailed))
-        ) from None
+        raise StartError(why_it_failed(leaves(failures)[0])) from None
     if job.output is None:
         sys.stdout.write(text)
-    else:
+        return
+    try:
         await asyncio.to_thread(job.output.write_text, text, encoding="utf-8")
-        console.print(f"wrote {job.output}", style="dim", highlight=False)
+    except OSError as error:
+        raise StartError(f"cannot write {job.output}: {error.strerror}") from None
+    console.print(f"wrote {job.output}", style="dim", highlight=False)
 
 
 @asynccontextmanager
-async def _running_mesh(data: Path, console: Console) -> AsyncIterator[dict[str, str]]:
+async def _running_mesh(data: Path, console: Console, stop: asyncio.Event) -> AsyncIterator[dict[str, str]]:
     """The mesh of this data directory: the running one, or one for the block."""
     book = await asyncio.to_thread(read_address_book, data)
     if book is not None:
         yield book
         return
     console.print("no mesh runs here; starting one for this file", style="dim")
-    async with open_mesh(data, free_ports=True, progress=lambda step: console.print(step, style="dim")):
+    async with open_mesh(data, free_ports=True, progress=lambda step: console.print(step, style="dim"), stop=stop):
         started = await asyncio.to_thread(read_address_book, data)
         assert started is not None
         yield started

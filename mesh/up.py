@@ -13,7 +13,7 @@ from rich.text import Text
 from kit.lifecycle import Shutdown, StartError
 from mesh.child import Child, ChildFailed
 from mesh.failures import leaves
-from mesh.mesh import Mesh, open_mesh, why_it_failed
+from mesh.mesh import Mesh, StartStopped, open_mesh, why_it_failed
 
 STATE_STYLES = {"serving": "green", "starting": "yellow", "waiting": "yellow", "not serving": "red", "failed": "red"}
 GLYPHS = {"serving": "●", "starting": "○", "waiting": "↻", "not serving": "▲", "failed": "✖", "stopped": "·"}
@@ -28,13 +28,18 @@ async def run_up(shutdown: Shutdown, data: Path, *, free_ports: bool) -> None:
     console = Console(stderr=True)
     try:
         async with open_mesh(
-            data, free_ports=free_ports, progress=lambda step: console.print(step, style="dim")
+            data,
+            free_ports=free_ports,
+            progress=lambda step: console.print(step, style="dim"),
+            stop=shutdown.requested,
         ) as mesh:
             if console.is_terminal:
                 await _show(mesh, shutdown, console)
             else:
                 await _report_changes(mesh, shutdown, console)
             console.print("draining", style="dim")
+    except* StartStopped:
+        console.print("stopped before every room was ready", style="dim")
     except* ChildFailed as failures:
         raise StartError(why_it_failed(leaves(failures)[0])) from None
 
@@ -54,7 +59,8 @@ async def _report_changes(mesh: Mesh, shutdown: Shutdown, console: Console) -> N
         for child in mesh.children:
             if known.get(child.room.name) != child.state:
                 known[child.room.name] = child.state
-                console.print(f"{child.room.name}: {child.state} (pid {child.pid})", highlight=False)
+                running = f" (pid {child.pid})" if child.pid else ""
+                console.print(f"{child.room.name}: {child.state}{running}", highlight=False)
         await _pause(shutdown, 0.5)
 
 

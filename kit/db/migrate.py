@@ -42,7 +42,8 @@ async def migrate(url: str, *, scripts: str = "store:migrations") -> None:
             await connection.run_sync(_upgrade, scripts)
             await connection.commit()  # closing the session gives the lock back
     except OperationalError as error:
-        raise DatabaseUnavailable from error
+        said = str(error.orig).partition("\n")[0]  # names server and user, never the password
+        raise DatabaseUnavailable(f"DATABASE_URL: the tables cannot be brought up to date: {said}") from error
     finally:
         await engine.dispose()
 

@@ -50,8 +50,9 @@ class Ops(OpsServiceServicer):
     async def Watch(self, request: ops.WatchRequest, context: Any) -> AsyncIterator[ops.WatchResponse]:
         meter = ProcessorMeter()
         while True:
+            last = self._draining.is_set()  # asked before the snapshot, so that the last one says so
             yield await self._snapshot(meter)
-            if self._draining.is_set():
+            if last:
                 return
             try:
                 async with asyncio.timeout(_SNAPSHOT_SECONDS):

@@ -15,7 +15,7 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 def apply() -> bool:
-    """Set GRPC_EXPERIMENTS (and quiet gRPC's own lines on stderr) for this process and its children.
+    """Set GRPC_EXPERIMENTS for this process and its children; gRPC's own lines on stderr and its fork handlers go too.
 
     Returns:
         False when gRPC was imported before, so that nothing can change in this process.
@@ -23,6 +23,8 @@ def apply() -> bool:
     if not _outcome:
         _outcome.append("grpc" not in sys.modules)
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        # Otherwise a child of ours wakes gRPC's threads between fork and exec, and one in fifty aborts there.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         experiments = os.environ.get("GRPC_EXPERIMENTS", "")
         if not _wanted() and "event_engine" not in experiments:
             os.environ["GRPC_EXPERIMENTS"] = f"{experiments},{_OFF}" if experiments else _OFF

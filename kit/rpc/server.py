@@ -20,6 +20,7 @@ from kit.lifecycle import StartError
 from kit.rpc import health
 from kit.rpc.edge import Edge, runner
 from kit.telemetry import logs, traces
+from kit.telemetry.metrics import split_address
 
 MEBIBYTE = 1024 * 1024
 MAX_RECEIVE_BYTES = MEBIBYTE
@@ -114,7 +115,7 @@ async def open_server(
         tracer: makes the spans; the process's own if None.
 
     Raises:
-        StartError: the address is taken or not this machine's.
+        StartError: the address is taken, not this machine's, or none.
         PolicyError: the contract does not say who may call an RPC.
         TypeError: a handler is not asynchronous.
     """
@@ -152,11 +153,9 @@ def _rules(services: Sequence[RpcService]) -> Mapping[str, Rule]:
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> tuple[str, int]:
-    host, colon, _ = listen.rpartition(":")
-    if not colon:
-        raise StartError(f"{listen!r} is not an address of the form host:port")
+    split_address(listen)  # gRPC itself takes port 65536 for port 0
     try:
-        return host, server.add_insecure_port(listen)
+        return listen.rpartition(":")[0], server.add_insecure_port(listen)
     except RuntimeError as error:
         raise StartError(f"cannot listen on {listen}: the address is taken or not one of this machine") from error
 

@@ -1,5 +1,6 @@
 """Settings: frozen sections, read once at the start, public environment names."""
 
+from kit.settings.address import Address
 from kit.settings.description import Variable, describe
 from kit.settings.section import CommaList, SecretList, Section, SettingsError, load
 from kit.settings.sections import (
@@ -13,6 +14,7 @@ from kit.settings.sections import (
 )
 
 __all__ = [
+    "Address",
     "AuthSettings",
     "CommaList",
     "CoreSettings",

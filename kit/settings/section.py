@@ -110,6 +110,7 @@ E = TypeVar("E", bound=Section)
 F = TypeVar("F", bound=Section)
 G = TypeVar("G", bound=Section)
 H = TypeVar("H", bound=Section)
+J = TypeVar("J", bound=Section)
 
 
 @overload
@@ -132,6 +133,10 @@ def load(
 def load(
     a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], g: type[G], h: type[H], /
 ) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+def load(
+    a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], g: type[G], h: type[H], j: type[J], /
+) -> tuple[A, B, C, D, E, F, G, H, J]: ...
 def load(*sections: type[Section]) -> tuple[Section, ...]:
     """Read sections from the environment, named files and `.env`.
 

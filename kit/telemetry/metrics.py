@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
 
 from kit.lifecycle import StartError
+from kit.settings.address import split_address as address_parts
 
 SYSTEM_READINESS = Gauge("agent_system_readiness", "Whether every readiness check of the room passes (1) or not (0).")
 
@@ -17,10 +18,10 @@ def split_address(address: str) -> tuple[str, int]:
     Raises:
         StartError: the address has another form.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise StartError(f"{address!r} is not an address of the form host:port")
-    return host.strip("[]"), int(port)
+    try:
+        return address_parts(address)
+    except ValueError as error:
+        raise StartError(f"{address!r} is {error}") from None
 
 
 @asynccontextmanager

@@ -52,9 +52,15 @@ _SHOWN_STATES = {
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop."""
-    core, auth, rpc, telemetry = load(CoreSettings, AuthSettings, RpcSettings, TelemetrySettings)
-    stored, targets, connector, meetings = load(
-        DatabaseSettings, TargetSettings, ConnectorSettings, MeetingConnectorSettings
+    core, auth, rpc, telemetry, stored, targets, connector, meetings = load(
+        CoreSettings,
+        AuthSettings,
+        RpcSettings,
+        TelemetrySettings,
+        DatabaseSettings,
+        TargetSettings,
+        ConnectorSettings,
+        MeetingConnectorSettings,
     )
     if stored.database_url is None:
         raise StartError("DATABASE_URL is not set; `agent up` sets it for every room of a node")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 from pydantic_settings import SettingsConfigDict
 
-from kit.settings import Section
+from kit.settings import Address, Section
 
 
 class ConnectorSettings(Section):
@@ -13,9 +13,9 @@ class ConnectorSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="CONNECTOR_")
 
-    listen: str = "127.0.0.1:8023"
+    listen: Address = "127.0.0.1:8023"
     """gRPC address of the room."""
-    metrics_listen: str = "127.0.0.1:9023"
+    metrics_listen: Address = "127.0.0.1:9023"
     """Address of the Prometheus page."""
 
     recorder_name: Annotated[str, Field(min_length=1, max_length=64)] = "Interview recorder"

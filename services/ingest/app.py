@@ -70,10 +70,17 @@ class Options:
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; the database's tables come up to date first."""
-    core, auth, rpc, telemetry, database, storage, targets = load(
-        CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, DatabaseSettings, StorageSettings, TargetSettings
+    core, auth, rpc, telemetry, database, storage, targets, settings, meetings = load(
+        CoreSettings,
+        AuthSettings,
+        RpcSettings,
+        TelemetrySettings,
+        DatabaseSettings,
+        StorageSettings,
+        TargetSettings,
+        IngestSettings,
+        MeetingSettings,
     )
-    settings, meetings = load(IngestSettings, MeetingSettings)
     if database.database_url is None:
         raise SettingsError(["DATABASE_URL: the ingest room needs a database; `agent up` starts one"])
     url = database.database_url.get_secret_value()

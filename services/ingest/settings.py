@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
-from kit.settings import Section
+from kit.settings import Address, Section
 from services.ingest.feed import FeedOptions
 from services.ingest.session import SessionLimits
 from services.ingest.timeline import samples_of
@@ -16,9 +16,9 @@ class IngestSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="INGEST_")
 
-    listen: str = "127.0.0.1:8021"
+    listen: Address = "127.0.0.1:8021"
     """gRPC address of the room."""
-    metrics_listen: str = "127.0.0.1:9021"
+    metrics_listen: Address = "127.0.0.1:9021"
     """Address of the Prometheus page."""
 
     commit_interval_seconds: Annotated[float, Field(gt=0, le=5)] = 0.2

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, PositiveFloat, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from kit.settings import Section
+from kit.settings import Address, Section
 
 
 class ReportSettings(Section):
@@ -14,9 +14,9 @@ class ReportSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="REPORT_")
 
-    listen: str = "127.0.0.1:8024"
+    listen: Address = "127.0.0.1:8024"
     """gRPC address of the room."""
-    metrics_listen: str = "127.0.0.1:9024"
+    metrics_listen: Address = "127.0.0.1:9024"
     """Address of the Prometheus page."""
     time_zone: str = "UTC"
     """Time zone in which meetings are held, for example `Europe/Moscow`: "tomorrow" is counted from its day."""

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kit.settings import Section
+from kit.settings import Address, Section
 from services.stt.audio import samples_of
 from services.stt.endpointing import EndpointingRules
 
@@ -18,9 +18,9 @@ class SttSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="STT_")
 
-    listen: str = "127.0.0.1:8022"
+    listen: Address = "127.0.0.1:8022"
     """gRPC address of the room."""
-    metrics_listen: str = "127.0.0.1:9022"
+    metrics_listen: Address = "127.0.0.1:9022"
     """Address of the Prometheus page."""
 
     provider: str = "auto"

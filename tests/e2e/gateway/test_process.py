@@ -70,7 +70,7 @@ async def test_it_serves_while_the_rooms_are_away_and_stops_on_sigterm(tmp_path:
     [
         ({"GATEWAY_ICE_SERVERS": "stun:x"}, "GATEWAY_ICE_SERVERS"),
         ({"GATEWAY_ROOM_MEMBERS": "1"}, "GATEWAY_ROOM_MEMBERS"),
-        ({"GATEWAY_LISTEN": "nowhere"}, "'nowhere' is not an address"),
+        ({"GATEWAY_LISTEN": "nowhere"}, "GATEWAY_LISTEN: not an address"),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, str], sentence: str):

@@ -75,5 +75,5 @@ async def test_the_revisions_lead_to_the_models() -> None:
 
 
 async def test_a_server_that_is_away_is_unavailable() -> None:
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(DatabaseUnavailable, match=r"^DATABASE_URL: .*refused$"):
         await migrate("postgresql://nobody@127.0.0.1:1/nothing")

@@ -123,8 +123,9 @@ def test_a_room_that_does_not_stop_is_ended(tmp_path: Path) -> None:
     assert err == "test: did not stop within 0.1 s of SIGTERM\n"
 
 
-def test_a_start_that_fails_says_one_sentence(tmp_path: Path) -> None:
-    with started(tmp_path, FAILING.format(error="lifecycle.StartError('the port is taken')")) as process:
+@pytest.mark.parametrize("kind", ["lifecycle.StartError", "__import__('kit.errors').errors.Unavailable"])
+def test_a_start_that_fails_says_one_sentence(tmp_path: Path, kind: str) -> None:
+    with started(tmp_path, FAILING.format(error=f"{kind}('the port is taken')")) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err, out) == (1, "test: the port is taken\n", "")
 

@@ -52,6 +52,17 @@ def test_it_is_off_until_asked_for(tmp_path: Path, choice: str) -> None:
     assert "tcp_posix.cc" not in traced
 
 
+def test_processes_can_be_started_beside_it() -> None:
+    """With gRPC's fork handlers one child in fifty aborted between fork and exec."""
+    program = "import os, kit; print(os.environ['GRPC_ENABLE_FORK_SUPPORT'])"
+    root = Path(__file__).parents[3]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=inherited, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "0\n"
+
+
 def test_it_is_known_when_it_comes_too_late() -> None:
     program = "import grpc, kit; from kit.rpc import event_engine; print(event_engine.apply())"
     root = Path(__file__).parents[3]

@@ -7,6 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from kit.auth.authenticator import ApiKeys, Everybody, make_authenticator
 from kit.settings import (
+    Address,
     AuthSettings,
     CoreSettings,
     RpcSettings,
@@ -82,6 +83,21 @@ def test_every_problem_is_one_line_that_names_its_variable(monkeypatch: pytest.M
     monkeypatch.delenv("EAR_KEYS_FILE")
     with pytest.raises(SettingsError, match=r"EAR_BACKLOG: .* \(got 'many'\)"):
         load(EarSettings)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", ":8021", "host:", "host:70000", "host:80 ", "unix:/run/agent.sock"])
+def test_an_address_that_cannot_be_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    class Listening(Section):
+        """A server."""
+
+        listen: Address = "127.0.0.1:0"
+
+    monkeypatch.setenv("LISTEN", wrong)
+    with pytest.raises(SettingsError, match=r"^LISTEN: not an address"):
+        load(Listening)
+    for right in ("127.0.0.1:8021", "[::1]:8021", "ingest:0"):
+        monkeypatch.setenv("LISTEN", right)
+        assert load(Listening)[0].listen == right
 
 
 def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

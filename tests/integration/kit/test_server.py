@@ -209,7 +209,7 @@ async def test_errors_carry_their_reason_and_bugs_carry_nothing(generator: bool)
     async with running_echo(FailingGenerators() if generator else Failing()) as echo:
         with capture_logs() as lines:
             say, count, collect, chat = [error_of(error) for error in await every_rpc(echo.stub)]
-        await eventually(lambda: echo.server.open_rpcs == 0)
+            await eventually(lambda: echo.server.open_rpcs == 0)
     assert (say.message, say.metadata) == ("no such thing", {"thingId": "7"})
     assert (count.code, count.message, count.reason) == (grpc.StatusCode.INTERNAL, "internal error", "")
     assert (collect.code, collect.retry_after_seconds) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 2)

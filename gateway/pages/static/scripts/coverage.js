@@ -56,5 +56,5 @@ function legend(participants) {
   return h("ul", { class: "legend" }, ...shown.map((kind) =>
     h("li", { class: kind },
       h("span", { class: "swatch", vars: kind === "absent" ? {} : { shade: `var(--kind-${kind})` } }),
-      `${t(`kind.${kind}`)} ${clock(sum(kind))}`)));
+      `${t(`kind.${kind}`)} ${sum(kind) < 1000 ? "< 0:01" : clock(sum(kind))}`)));
 }

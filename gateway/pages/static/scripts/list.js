@@ -28,7 +28,7 @@ async function start(event) {
   button.disabled = true;
   say(at("start-problem"));
   try {
-    const wishes = { title: form.elements.title.value.trim(), language: form.elements.language.value, request_id: crypto.randomUUID?.() ?? "" };
+    const wishes = { title: form.elements.title.value.trim(), language: form.elements.language.value, auto_join_connector: true, request_id: crypto.randomUUID?.() ?? "" };
     const started = await post("/v1/meetings/start", wishes);
     location.assign(`/rooms/${encodeURIComponent(started.meeting_id)}`);
   } catch (problem) {

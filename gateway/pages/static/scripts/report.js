@@ -32,10 +32,10 @@ function part(title, look, items) {
   return h("section", { class: "report-part", "aria-labelledby": id }, h("h2", { id }, t(title)), h("ul", { class: look }, ...items));
 }
 
-function quotation(evidence, choose) {
+function quotation(evidence, choose, source = `${evidence.speaker}, ${clock(evidence.start_ms)}`) {
   return h("a", { class: `evidence ${tone(evidence.participant_id)}`, href: `#s-${evidence.segment_id}`, data: { segment: evidence.segment_id }, onclick: (event) => follow(event, evidence, choose) },
     h("q", {}, evidence.quote),
-    h("span", { class: "source" }, `${evidence.speaker}, ${clock(evidence.start_ms)}`));
+    h("span", { class: "source" }, source));
 }
 
 function follow(event, evidence, choose) {
@@ -45,13 +45,13 @@ function follow(event, evidence, choose) {
 }
 
 function questionItem(question, choose) {
-  const [asked] = question.question.evidence;
   const who = question.answered
     ? t("report.asks_of", { who: question.asked_by, whom: question.answered_by })
     : t("report.asks", { who: question.asked_by });
   return h("li", { class: "claim" },
-    h("p", { class: "asked" }, question.question.text),
-    h("p", { class: "meta" }, `${who}${asked ? `, ${clock(asked.start_ms)}` : ""}`),
+    h("div", { class: "asked" },
+      sameWords(question.question) ? null : h("p", {}, question.question.text),
+      ...question.question.evidence.map((one) => quotation(one, choose, `${who}, ${clock(one.start_ms)}`))),
     question.answered
       ? h("div", { class: "answer" }, ...question.answer.flatMap((claim) => claim.evidence.map((one) => quotation(one, choose))))
       : h("p", { class: "meta" }, t("report.unanswered")));

@@ -10,6 +10,7 @@ import { t, translate } from "/static/scripts/i18n.js";
 import { Insights } from "/static/scripts/insights.js";
 import { Meter, listMicrophones, openMicrophone, wakeSound } from "/static/scripts/microphone.js";
 import { Peer } from "/static/scripts/peer.js";
+import { tone } from "/static/scripts/people.js";
 import { Roster } from "/static/scripts/roster.js";
 import { Signalling } from "/static/scripts/signalling.js";
 import { clock } from "/static/scripts/time.js";
@@ -164,6 +165,9 @@ function entered(message) {
   at("ended").hidden = true;
   at("lobby").hidden = true;
   at("call").hidden = false;
+  // Tones are given in order of appearance: let everybody's page give them in the same order.
+  const people = [message.self, ...message.peers].filter((one) => one.role !== "recorder");
+  people.sort((one, other) => one.joinedAt - other.joinedAt).forEach((one) => tone(one.id));
   roster.show(message.self, { self: true });
   if (call.stream) roster.listen(call.selfId, new Meter(call.stream));
   message.peers.forEach(meet);

@@ -36,7 +36,7 @@ export class Roster {
     }
     person.element.classList.add("gone");
     person.element.querySelector(".muted-mark").replaceChildren();
-    person.element.querySelector(".name").append(h("span", { class: "role" }, ` ${t("room.left")}`));
+    person.element.querySelector(".name").append(h("span", { class: "role left" }, ` ${t("room.left")}`));
   }
 
   /** Show somebody's loudness from now on; null shows none. */

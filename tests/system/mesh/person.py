@@ -1,0 +1,166 @@
+"""A person at a browser: signs in, joins, mutes, reads the page, or is gone from one moment to the next."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+)
+# A machine without any other interface: Chromium has to be told, the recorder finds out by itself.
+LOOPBACK_FLAG = "--allow-loopback-in-peer-connection"
+LOOK_SECONDS = 0.1
+
+# The file is played from the moment that the page opens the microphone.
+_NOTE_MICROPHONE = """
+(() => {
+  const devices = navigator.mediaDevices;
+  if (!devices?.getUserMedia) return;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wishes) => {
+    const stream = await open(wishes);
+    window.microphoneOpened = performance.now();
+    return stream;
+  };
+})();
+"""
+_LINES = """
+[...document.querySelectorAll('#transcript .line')].map((line) =>
+  [line.querySelector('.who b').textContent, line.querySelector('.said').textContent])
+"""
+_INTERIM = """
+[...document.querySelectorAll('#interims .line')].some((line) =>
+  line.querySelector('.who b').textContent === %r && line.querySelector('.said').textContent.trim())
+"""
+
+
+class Person:
+    """A person by name; everything that went wrong in their page is in `problems`."""
+
+    def __init__(self, name: str, context: Any, profile: Path) -> None:
+        self.name = name
+        self.page = context.pages[0]
+        self.problems: list[str] = []
+        self._context = context
+        self._profile = profile
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", self._note)
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    async def fact(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        return await self.page.evaluate(expression)
+
+    async def until(self, expression: str, seconds: float = 30.0) -> None:
+        """Wait until an expression holds in the page.
+
+        Raises:
+            AssertionError: it did not; the message has the page's facts.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    if await self.fact(expression):
+                        return
+                    await asyncio.sleep(LOOK_SECONDS)
+        facts = await self.fact("({...document.body.dataset, text: document.querySelector('main').innerText})")
+        raise AssertionError(f"{self.name} waited {seconds:.0f} s for {expression}: {facts} {self.problems}")
+
+    async def sign_in(self, key: str) -> None:
+        """Give the key when the page asks for it."""
+        self.problems.clear()
+        await self.until("document.querySelector('#key-dialog[open]') !== null")
+        await self.page.fill("#key-dialog [name=key]", key)
+        async with self.page.expect_navigation():
+            await self.page.click("#key-dialog [type=submit]")
+        # The refusal before it is in the browser's console, as it should be.
+        self.problems = [problem for problem in self.problems if "401" not in problem]
+
+    async def enter(self, url: str) -> None:
+        """Open the call's page and join; the voice begins with the page's microphone."""
+        await self.page.goto(url)
+        await self.until("document.querySelector('#device option') !== null && window.microphoneOpened > 0")
+        await self.page.fill("#name", self.name)
+        await self.page.click("#join-button")
+        await self.until("agentRoom.joined")
+
+    async def voice_seconds(self) -> float:
+        """How much of the voice's file has been played."""
+        return float(await self.fact("(performance.now() - window.microphoneOpened) / 1000"))
+
+    async def said(self, seconds: float) -> None:
+        """Wait until the voice's file has been played up to here."""
+        await asyncio.sleep(max(0.0, seconds - await self.voice_seconds()))
+
+    async def interim_of(self, name: str, seconds: float = 60.0) -> None:
+        """Wait until words of somebody stand in the page that may still change."""
+        await self.until(_INTERIM % name, seconds)
+
+    async def lines(self) -> Sequence[tuple[str, str]]:
+        """The transcript as it stands in the page: name and text per line."""
+        return [(name, text) for name, text in await self.fact(_LINES)]
+
+    async def muted_ms(self, name: str) -> int:
+        """Muted time in somebody's account, as the page shows it."""
+        account = (
+            "[...document.querySelectorAll('.person')].find((one) => "
+            f"one.querySelector('.name').textContent.startsWith({name!r})).querySelector('.account').dataset.muted"
+        )
+        return int(await self.fact(account) or 0)
+
+    def kill(self) -> None:
+        """End the browser at once, as a crash would."""
+        os.kill(_browser_pid(self._profile), signal.SIGKILL)
+
+
+@asynccontextmanager
+async def open_person(driver: Any, profile: Path, name: str, voice: Path, **options: Any) -> AsyncIterator[Person]:
+    """Start a browser of its own for the block.
+
+    Args:
+        driver: what `async_playwright()` yields.
+        profile: directory for the browser's profile.
+        name: name in calls.
+        voice: what the microphone hears, once.
+        options: more for `launch_persistent_context`.
+    """
+    context = await driver.chromium.launch_persistent_context(
+        str(profile),
+        executable_path=CHROMIUM,
+        headless=True,
+        args=[*FLAGS, LOOPBACK_FLAG, f"--use-file-for-fake-audio-capture={voice}%noloop"],
+        **{"locale": "en-GB", **options},
+    )
+    await context.add_init_script(_NOTE_MICROPHONE)
+    try:
+        yield Person(name, context, profile)
+    finally:
+        await context.close()
+
+
+def _browser_pid(profile: Path) -> int:
+    """The browser's own process: it has the profile and is nobody's renderer."""
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            own = f"--user-data-dir={profile}".encode() in arguments
+            if own and not any(argument.startswith(b"--type=") for argument in arguments):
+                return int(process.name)
+    raise AssertionError(f"no browser runs with {profile}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 HOST = "127.0.0.1"
+FREE_PORTS = range(20_000, 32_768)
+"""Below what the kernel gives to connections by itself: seconds pass until a room binds what was found free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +72,33 @@ ROOMS = (
 
 def on_free_ports(rooms: Iterable[Room]) -> tuple[Room, ...]:
     """The same rooms on ports that nobody uses now, so that several meshes run side by side."""
-    rooms = tuple(rooms)
-    held = [socket.create_server((HOST, 0)) for _ in range(3 * len(rooms))]
-    try:
-        ports = iter([server.getsockname()[1] for server in held])
-        return tuple(
-            replace(
-                room,
-                port=next(ports),
-                metrics_port=None if room.metrics_port is None else next(ports),
-                http_port=None if room.http_port is None else next(ports),
-            )
-            for room in rooms
+    ports = (port for port in random.sample(FREE_PORTS, len(FREE_PORTS)) if not _taken(port))
+    return tuple(
+        replace(
+            room,
+            port=next(ports),
+            metrics_port=None if room.metrics_port is None else next(ports),
+            http_port=None if room.http_port is None else next(ports),
         )
-    finally:
-        for server in held:
-            server.close()
+        for room in rooms
+    )
 
 
 def taken_ports(rooms: Iterable[Room]) -> list[tuple[Room, int]]:
     """The ports of these rooms that another program listens on."""
-    taken = []
-    for room in rooms:
-        for port in filter(None, (room.port, room.metrics_port, room.http_port)):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError:
-                    taken.append((room, port))
-    return taken
+    return [
+        (room, port)
+        for room in rooms
+        for port in filter(None, (room.port, room.metrics_port, room.http_port))
+        if _taken(port)
+    ]
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False

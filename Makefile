@@ -50,7 +50,7 @@ format: setup ## Format code and contract
 format-check: setup
 	@$(BIN)/ruff format --check -q .
 
-lint: setup
+lint: setup ## Lint the code
 	@$(BIN)/ruff check -q .
 
 types: setup ## Check the types, strictly

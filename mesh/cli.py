@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +23,7 @@ app = typer.Typer(
     "Start with `agent up`, or try `agent demo` and `agent transcribe FILE`.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -55,7 +58,8 @@ def up(data_dir: DataDir = None, free_ports: FreePorts = False) -> None:
     Without DATABASE_URL it brings its own PostgreSQL; without SERVICE_API_KEYS it makes keys and keeps them in the
     data directory.
     """
-    from mesh.up import run_up
+    with _installed():
+        from mesh.up import run_up
 
     _exit(lifecycle.run("agent", lambda shutdown: run_up(shutdown, _data(data_dir), free_ports=free_ports)))
 
@@ -71,7 +75,8 @@ def transcribe(
     data_dir: DataDir = None,
 ) -> None:
     """Transcribe an audio file through the mesh: the one that runs on this machine, or one just for this."""
-    from mesh.transcribe import Transcription, run_transcribe
+    with _installed():
+        from mesh.transcribe import Transcription, run_transcribe
 
     job = Transcription(file, format, language, output)
     _exit(lifecycle.run("agent", lambda shutdown: run_transcribe(shutdown, job, _data(data_dir))))
@@ -96,7 +101,8 @@ def demo(
     Two callers, one recorder, every room, a real database; only the voices are synthetic, and the speech model is a
     2 MB demonstration model that knows the interview's words.
     """
-    from mesh.demo.run import run_demo
+    with _installed():
+        from mesh.demo.run import run_demo
 
     _exit(lifecycle.run("agent", lambda shutdown: run_demo(shutdown, language, output, seconds)))
 
@@ -125,6 +131,15 @@ def _one_room(name: str, module: str) -> None:
 
 for _room in ROOMS:
     _one_room(_room.name, _room.module)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Say what to install when the whole mesh is not here: a console or one room needs less."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        sys.exit(f"agent: {error.name} is not installed; run: pip install 'interview-analytics-agent[all]'")
 
 
 def _data(given: Path | None) -> Path:

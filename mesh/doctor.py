@@ -12,6 +12,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kit.settings import (
     CoreSettings,
@@ -23,8 +24,8 @@ from kit.settings import (
     TelemetrySettings,
     load,
 )
+from mesh.address_book import read_address_book
 from mesh.keys import KeySettings
-from mesh.mesh import read_address_book
 from mesh.rooms import ROOMS, taken_ports
 
 MIN_FREE_GIB = 2
@@ -46,7 +47,7 @@ def run_doctor() -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     findings = list(_findings())
     for finding in findings:
-        table.add_row(GLYPHS[finding.state], finding.subject, finding.detail)
+        table.add_row(GLYPHS[finding.state], Text(finding.subject), Text(finding.detail))  # extras stand in brackets
     console.print(table)
     missing = sum(finding.state == "missing" for finding in findings)
     console.print(f"\n{missing} to mend" if missing else "\nready: agent up", style="bold")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.lifecycle import StartError
 from kit.settings import DatabaseSettings, load
 from kit.telemetry import logs
+from mesh.address_book import remove_address_book, write_address_book
 from mesh.child import Child, ChildFailed
 from mesh.claim import claimed
 from mesh.keys import Keys, KeySettings, keys_for
@@ -110,14 +109,14 @@ async def open_mesh(
                 progress("starting " + ", ".join(room.name for room in rooms))
                 mesh = Mesh(rooms, children, keys, data)
                 await _ready(mesh, stop)
-                _write_address_book(mesh)
+                write_address_book(data, _addresses(mesh))
                 yield mesh
             finally:
                 # Callers first: whoever is called must outlive who calls, so that the last words are still written.
                 for child in reversed(children):
                     await asyncio.shield(child.stop(GRACE_SECONDS))
                 watch.cancel()
-                (data / "mesh.json").unlink(missing_ok=True)
+                remove_address_book(data)
 
 
 def refuse_what_cannot_start(rooms: Sequence[Room]) -> None:
@@ -138,22 +137,9 @@ def refuse_what_cannot_start(rooms: Sequence[Room]) -> None:
         )
 
 
-def read_address_book(data: Path) -> dict[str, str] | None:
-    """Where a running mesh with this data directory is: `url`, `ingest`, `user_key`, ...; None if none runs."""
-    with contextlib.suppress(OSError, ValueError):
-        book = json.loads((data / "mesh.json").read_text())
-        os.kill(int(book["pid"]), 0)
-        return {str(key): str(value) for key, value in book.items()}
-    return None
-
-
-def _write_address_book(mesh: Mesh) -> None:
-    book = {"pid": os.getpid(), "url": mesh.url, "user_key": mesh.keys.user, "service_key": mesh.keys.service}
-    book |= {room.name: room.address for room in mesh.rooms}
-    path = mesh.data / "mesh.json"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(book, file)
+def _addresses(mesh: Mesh) -> dict[str, str]:
+    own = {"url": mesh.url, "user_key": mesh.keys.user, "service_key": mesh.keys.service}
+    return own | {room.name: room.address for room in mesh.rooms}
 
 
 async def _keep_running(postgres: EmbeddedPostgres | None) -> None:

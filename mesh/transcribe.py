@@ -24,10 +24,11 @@ from kit.lifecycle import Shutdown, StartError
 from kit.rpc.client import open_channel
 from kit.rpc.status import error_of
 from kit.telemetry import logs
+from mesh.address_book import read_address_book
 from mesh.audio import UnreadableAudio, decoded, file_seconds
 from mesh.child import ChildFailed
 from mesh.failures import leaves
-from mesh.mesh import StartStopped, open_mesh, read_address_book, why_it_failed
+from mesh.mesh import StartStopped, open_mesh, why_it_failed
 
 RETRIES = 8
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kit.lifecycle import StartError
+from mesh.address_book import read_address_book
 from mesh.keys import generated_keys
-from mesh.mesh import read_address_book, refuse_what_cannot_start
+from mesh.mesh import refuse_what_cannot_start
 from mesh.rooms import HOST, ROOMS, on_free_ports, taken_ports
 
 

@@ -1,9 +1,7 @@
 """`python -m services.ingest`: the ingest room as a process."""
 
-import sys
-
-from kit.lifecycle import run
+from kit.lifecycle import leave, run
 from services.ingest.app import ROOM, main
 
 if __name__ == "__main__":
-    sys.exit(run(ROOM, main))
+    leave(run(ROOM, main))

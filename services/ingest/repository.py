@@ -150,10 +150,9 @@ class IngestRepository:
                     id=session_row_id(key, session_id),
                     meeting_id=key.meeting_id,
                     tenant_id=key.tenant_id,
-                    owner=self._owner,
                     start_time=start_time,
                 )
-                .on_conflict_do_update(index_elements=[audio_sessions.c.id], set_={"owner": self._owner})
+                .on_conflict_do_nothing(index_elements=[audio_sessions.c.id])
             )
             live = (
                 await connection.execute(

@@ -18,11 +18,13 @@ from store.models.connector_sessions import connector_sessions
 from store.models.coverage import coverage
 from store.models.deliveries import deliveries
 from store.models.idempotency_keys import idempotency_keys
+from store.models.ingest_replicas import ingest_replicas
 from store.models.meetings import meetings
 from store.models.participants import participants
 from store.models.reports import reports
 from store.models.security_audit_events import security_audit_events
 from store.models.segments import segments
+from store.models.tombstones import tombstones
 from store.models.tracks import tracks
 
 __all__ = [
@@ -33,11 +35,13 @@ __all__ = [
     "coverage",
     "deliveries",
     "idempotency_keys",
+    "ingest_replicas",
     "meetings",
     "metadata",
     "participants",
     "reports",
     "security_audit_events",
     "segments",
+    "tombstones",
     "tracks",
 ]

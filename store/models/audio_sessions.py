@@ -1,4 +1,4 @@
-"""Audio sessions: one stream of a connector or client into a meeting, and who writes its journal."""
+"""Audio sessions: one stream of a connector or client into a meeting."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
@@ -11,11 +11,8 @@ audio_sessions = Table(
     Column("id", Text, primary_key=True),
     columns.meeting_id(),
     columns.tenant_id(),
-    Column("epoch", Integer, nullable=False, server_default="0", comment="grows with each new owner; fences the old"),
-    Column("owner", Text, nullable=False, server_default="", comment="the ingest replica that holds the lease"),
-    columns.time("lease_until"),
+    Column("epoch", Integer, nullable=False, server_default="0", comment="the client's last connection"),
     Column("state", Text, nullable=False, server_default="open"),
-    Column("journal", Text, nullable=False, server_default="", comment="path below the owner's data directory"),
     Column("next_sequence", BigInteger, nullable=False, server_default="1", comment="first message not yet durable"),
     columns.create_time(),
     columns.time("start_time"),
@@ -25,4 +22,3 @@ audio_sessions = Table(
 )
 
 Index("ix_audio_sessions_meeting_id", audio_sessions.c.meeting_id)
-Index("ix_audio_sessions_unsettled", audio_sessions.c.owner, postgresql_where=audio_sessions.c.state != "settled")

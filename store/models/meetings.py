@@ -1,6 +1,6 @@
 """Meetings: one conversation each."""
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from store import columns
@@ -28,6 +28,11 @@ meetings = Table(
     Column("report_state", Text, nullable=False, server_default="none"),
     Column("created_by", Text, nullable=False, server_default=""),
     Column("request_id", Text),
+    Column("owner", Text, nullable=False, server_default="", comment="the ingest replica that keeps it live"),
+    Column(
+        "epoch", BigInteger, nullable=False, server_default="0", comment="grows with each taking up; fences the old"
+    ),
+    columns.time("audio_erase_time"),
     columns.one_of("mode", "realtime", "upload"),
     columns.one_of("state", "scheduled", "live", "finishing", "finished", "failed"),
     columns.one_of("report_state", "none", "queued", "ready", "failed"),
@@ -42,6 +47,9 @@ Index(
     unique=True,
     postgresql_where=meetings.c.request_id.is_not(None),
 )
+Index("ix_meetings_owner", meetings.c.owner, postgresql_where=meetings.c.owner != "")
+# What retention looks at, oldest first.
+Index("ix_meetings_end_time", meetings.c.tenant_id, meetings.c.end_time)
 # What a restart has to pick up again.
 Index(
     "ix_meetings_unfinished",

@@ -18,6 +18,7 @@ tracks = Table(
     Column("end_sample", BigInteger, comment="null until it has ended"),
     Column("cursor_sample", BigInteger, nullable=False, server_default="0", comment="all before it is decided"),
     Column("speech_engine", Text, nullable=False, server_default=""),
+    Column("pinned_language", Text, nullable=False, server_default="", comment="detected, and sure enough to stay"),
 )
 
 Index("ix_tracks_meeting_id", tracks.c.meeting_id)

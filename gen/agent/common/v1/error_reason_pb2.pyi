@@ -71,6 +71,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The meeting has ended and takes no more audio.
     {"reason": "ERROR_REASON_MEETING_FINISHED", "metadata": {"meetingId": "x"}}
     """
+    ERROR_REASON_MEETING_ELSEWHERE: _ErrorReason.ValueType  # 22
+    """The meeting is live at another replica that does not answer now; try again.
+    {"reason": "ERROR_REASON_MEETING_ELSEWHERE", "metadata": {"meetingId": "x", "owner": "10.0.0.7:8021"}}
+    """
+    ERROR_REASON_MEETING_ERASED: _ErrorReason.ValueType  # 23
+    """The meeting was erased; only a tombstone is left.
+    {"reason": "ERROR_REASON_MEETING_ERASED", "metadata": {"meetingId": "x"}}
+    """
     ERROR_REASON_STREAM_PROTOCOL: _ErrorReason.ValueType  # 40
     """A stream's first message was not `open`, or a message came out of order.
     {"reason": "ERROR_REASON_STREAM_PROTOCOL", "metadata": {"expected": "open", "got": "audio"}}
@@ -110,6 +118,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_JOURNAL_FAILED: _ErrorReason.ValueType  # 49
     """The journal of the session cannot be written.
     {"reason": "ERROR_REASON_JOURNAL_FAILED", "domain": "agent"}
+    """
+    ERROR_REASON_AUDIO_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """There is no recording: nobody was heard, it is not sealed yet, or it was erased.
+    {"reason": "ERROR_REASON_AUDIO_NOT_FOUND", "metadata": {"meetingId": "x"}}
     """
     ERROR_REASON_ENGINE_UNAVAILABLE: _ErrorReason.ValueType  # 60
     """No speech engine of this name is installed or ready.
@@ -193,6 +205,14 @@ ERROR_REASON_MEETING_FINISHED: ErrorReason.ValueType  # 21
 """The meeting has ended and takes no more audio.
 {"reason": "ERROR_REASON_MEETING_FINISHED", "metadata": {"meetingId": "x"}}
 """
+ERROR_REASON_MEETING_ELSEWHERE: ErrorReason.ValueType  # 22
+"""The meeting is live at another replica that does not answer now; try again.
+{"reason": "ERROR_REASON_MEETING_ELSEWHERE", "metadata": {"meetingId": "x", "owner": "10.0.0.7:8021"}}
+"""
+ERROR_REASON_MEETING_ERASED: ErrorReason.ValueType  # 23
+"""The meeting was erased; only a tombstone is left.
+{"reason": "ERROR_REASON_MEETING_ERASED", "metadata": {"meetingId": "x"}}
+"""
 ERROR_REASON_STREAM_PROTOCOL: ErrorReason.ValueType  # 40
 """A stream's first message was not `open`, or a message came out of order.
 {"reason": "ERROR_REASON_STREAM_PROTOCOL", "metadata": {"expected": "open", "got": "audio"}}
@@ -232,6 +252,10 @@ ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 48
 ERROR_REASON_JOURNAL_FAILED: ErrorReason.ValueType  # 49
 """The journal of the session cannot be written.
 {"reason": "ERROR_REASON_JOURNAL_FAILED", "domain": "agent"}
+"""
+ERROR_REASON_AUDIO_NOT_FOUND: ErrorReason.ValueType  # 50
+"""There is no recording: nobody was heard, it is not sealed yet, or it was erased.
+{"reason": "ERROR_REASON_AUDIO_NOT_FOUND", "metadata": {"meetingId": "x"}}
 """
 ERROR_REASON_ENGINE_UNAVAILABLE: ErrorReason.ValueType  # 60
 """No speech engine of this name is installed or ready.

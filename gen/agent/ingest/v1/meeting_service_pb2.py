@@ -26,11 +26,12 @@ from agent.common.v1 import access_pb2 as agent_dot_common_dot_v1_dot_access__pb
 from agent.common.v1 import report_pb2 as agent_dot_common_dot_v1_dot_report__pb2
 from agent.common.v1 import transcript_pb2 as agent_dot_common_dot_v1_dot_transcript__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%agent/ingest/v1/meeting_service.proto\x12\x0f\x61gent.ingest.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1c\x61gent/common/v1/report.proto\x1a agent/common/v1/transcript.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n\x13StartMeetingRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12 \n\x13\x61uto_join_connector\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x13\n\x0bmeeting_url\x18\x06 \x01(\t\x12(\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x08 \x01(\tB\x16\n\x14_auto_join_connector\"\xc4\x01\n\x14StartMeetingResponse\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12)\n\x07meeting\x18\x02 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\x12\x1b\n\x13\x63onnector_auto_join\x18\x03 \x01(\x08\x12\x1a\n\x12\x63onnector_provider\x18\x04 \x01(\t\x12\x1b\n\x13\x63onnector_connected\x18\x05 \x01(\x08\x12\x17\n\x0f\x63onnector_error\x18\x06 \x01(\t\"\xf5\x03\n\x07Meeting\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12(\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x0b \x01(\x05\x12\x32\n\x0cparticipants\x18\x0c \x03(\x0b\x32\x1c.agent.ingest.v1.Participant\x12\x14\n\x0creport_state\x18\r \x01(\t\x12\x10\n\x08segments\x18\x0e \x01(\x05\x12\x16\n\x0eraw_transcript\x18\x0f \x01(\t\x12\x1b\n\x13\x65nhanced_transcript\x18\x10 \x01(\t\x12\'\n\x06report\x18\x11 \x01(\x0b\x32\x17.agent.common.v1.Report\"\x91\x01\n\x0bParticipant\x12\x16\n\x0eparticipant_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x11\n\tjoined_ms\x18\x05 \x01(\x05\x12\x14\n\x07left_ms\x18\x06 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_left_ms\"\'\n\x11GetMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"?\n\x12GetMeetingResponse\x12)\n\x07meeting\x18\x01 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\"K\n\x13ListMeetingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"[\n\x14ListMeetingsResponse\x12*\n\x08meetings\x18\x01 \x03(\x0b\x32\x18.agent.ingest.v1.Meeting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x46inishMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"B\n\x15\x46inishMeetingResponse\x12)\n\x07meeting\x18\x01 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\":\n\x14\x44\x65leteMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x17\n\x15\x44\x65leteMeetingResponse\"(\n\x12GetCoverageRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"z\n\x13GetCoverageResponse\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x05\x12:\n\x0cparticipants\x18\x03 \x03(\x0b\x32$.agent.common.v1.ParticipantCoverage\"I\n\x13WatchMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x05\x12\x0f\n\x07interim\x18\x03 \x01(\x08\"\x86\x03\n\x14WatchMeetingResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x05\x12+\n\x07meeting\x18\x02 \x01(\x0b\x32\x18.agent.ingest.v1.MeetingH\x00\x12\x33\n\x0bparticipant\x18\x03 \x01(\x0b\x32\x1c.agent.ingest.v1.ParticipantH\x00\x12/\n\x07interim\x18\x04 \x01(\x0b\x32\x1c.agent.ingest.v1.InterimTextH\x00\x12+\n\x07segment\x18\x05 \x01(\x0b\x32\x18.agent.common.v1.SegmentH\x00\x12/\n\x07insight\x18\x06 \x01(\x0b\x32\x1c.agent.ingest.v1.LiveInsightH\x00\x12\x33\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x1f.agent.ingest.v1.CoverageUpdateH\x00\x12/\n\theartbeat\x18\x08 \x01(\x0b\x32\x1a.agent.ingest.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"t\n\x0bInterimText\x12\x16\n\x0eparticipant_id\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\t\x12\x10\n\x08start_ms\x18\x03 \x01(\x05\x12\x13\n\x0bstable_text\x18\x04 \x01(\t\x12\x15\n\runstable_text\x18\x05 \x01(\t\"\xa4\x01\n\x0bLiveInsight\x12/\n\x04talk\x18\x01 \x01(\x0b\x32\x1f.agent.common.v1.TalkStatisticsH\x00\x12*\n\x08question\x18\x02 \x01(\x0b\x32\x16.agent.common.v1.ClaimH\x00\x12-\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x1b.agent.common.v1.ActionItemH\x00\x42\t\n\x07insight\"a\n\x0e\x43overageUpdate\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x05\x12:\n\x0cparticipants\x18\x02 \x03(\x0b\x32$.agent.common.v1.ParticipantCoverage\"\x0b\n\tHeartbeat2\xd6\x07\n\x0eMeetingService\x12\x84\x01\n\x0cStartMeeting\x12$.agent.ingest.v1.StartMeetingRequest\x1a%.agent.ingest.v1.StartMeetingResponse\"\'\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/meetings/start:\x01*\x12\x8e\x01\n\nGetMeeting\x12\".agent.ingest.v1.GetMeetingRequest\x1a#.agent.ingest.v1.GetMeetingResponse\"7\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02$\x12\x19/v1/meetings/{meeting_id}b\x07meeting\x12~\n\x0cListMeetings\x12$.agent.ingest.v1.ListMeetingsRequest\x1a%.agent.ingest.v1.ListMeetingsResponse\"!\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/meetings\x12\x95\x01\n\rFinishMeeting\x12%.agent.ingest.v1.FinishMeetingRequest\x1a&.agent.ingest.v1.FinishMeetingResponse\"5\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02%\" /v1/meetings/{meeting_id}/finish:\x01*\x12j\n\rDeleteMeeting\x12%.agent.ingest.v1.DeleteMeetingRequest\x1a&.agent.ingest.v1.DeleteMeetingResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x12\x91\x01\n\x0bGetCoverage\x12#.agent.ingest.v1.GetCoverageRequest\x1a$.agent.ingest.v1.GetCoverageResponse\"7\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02$\x12\"/v1/meetings/{meeting_id}/coverage\x12\x93\x01\n\x0cWatchMeeting\x12$.agent.ingest.v1.WatchMeetingRequest\x1a%.agent.ingest.v1.WatchMeetingResponse\"4\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/meetings/{meeting_id}/watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%agent/ingest/v1/meeting_service.proto\x12\x0f\x61gent.ingest.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1c\x61gent/common/v1/report.proto\x1a agent/common/v1/transcript.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n\x13StartMeetingRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12 \n\x13\x61uto_join_connector\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x13\n\x0bmeeting_url\x18\x06 \x01(\t\x12(\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x08 \x01(\tB\x16\n\x14_auto_join_connector\"\xc4\x01\n\x14StartMeetingResponse\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12)\n\x07meeting\x18\x02 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\x12\x1b\n\x13\x63onnector_auto_join\x18\x03 \x01(\x08\x12\x1a\n\x12\x63onnector_provider\x18\x04 \x01(\t\x12\x1b\n\x13\x63onnector_connected\x18\x05 \x01(\x08\x12\x17\n\x0f\x63onnector_error\x18\x06 \x01(\t\"\xf5\x03\n\x07Meeting\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12(\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x0b \x01(\x05\x12\x32\n\x0cparticipants\x18\x0c \x03(\x0b\x32\x1c.agent.ingest.v1.Participant\x12\x14\n\x0creport_state\x18\r \x01(\t\x12\x10\n\x08segments\x18\x0e \x01(\x05\x12\x16\n\x0eraw_transcript\x18\x0f \x01(\t\x12\x1b\n\x13\x65nhanced_transcript\x18\x10 \x01(\t\x12\'\n\x06report\x18\x11 \x01(\x0b\x32\x17.agent.common.v1.Report\"\x91\x01\n\x0bParticipant\x12\x16\n\x0eparticipant_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x11\n\tjoined_ms\x18\x05 \x01(\x05\x12\x14\n\x07left_ms\x18\x06 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_left_ms\"\'\n\x11GetMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"?\n\x12GetMeetingResponse\x12)\n\x07meeting\x18\x01 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\"K\n\x13ListMeetingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"[\n\x14ListMeetingsResponse\x12*\n\x08meetings\x18\x01 \x03(\x0b\x32\x18.agent.ingest.v1.Meeting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x46inishMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"B\n\x15\x46inishMeetingResponse\x12)\n\x07meeting\x18\x01 \x01(\x0b\x32\x18.agent.ingest.v1.Meeting\":\n\x14\x44\x65leteMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"F\n\x15\x44\x65leteMeetingResponse\x12-\n\ttombstone\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Tombstone\"r\n\tTombstone\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12.\n\nerase_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\terased_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x0fGetAudioRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\x16\n\x0eparticipant_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"6\n\x10GetAudioResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"(\n\x12GetCoverageRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\"z\n\x13GetCoverageResponse\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x05\x12:\n\x0cparticipants\x18\x03 \x03(\x0b\x32$.agent.common.v1.ParticipantCoverage\"I\n\x13WatchMeetingRequest\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x05\x12\x0f\n\x07interim\x18\x03 \x01(\x08\"\xba\x03\n\x14WatchMeetingResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x05\x12+\n\x07meeting\x18\x02 \x01(\x0b\x32\x18.agent.ingest.v1.MeetingH\x00\x12\x33\n\x0bparticipant\x18\x03 \x01(\x0b\x32\x1c.agent.ingest.v1.ParticipantH\x00\x12/\n\x07interim\x18\x04 \x01(\x0b\x32\x1c.agent.ingest.v1.InterimTextH\x00\x12+\n\x07segment\x18\x05 \x01(\x0b\x32\x18.agent.common.v1.SegmentH\x00\x12/\n\x07insight\x18\x06 \x01(\x0b\x32\x1c.agent.ingest.v1.LiveInsightH\x00\x12\x33\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x1f.agent.ingest.v1.CoverageUpdateH\x00\x12/\n\theartbeat\x18\x08 \x01(\x0b\x32\x1a.agent.ingest.v1.HeartbeatH\x00\x12\x32\n\x07warning\x18\t \x01(\x0b\x32\x1f.agent.ingest.v1.MeetingWarningH\x00\x42\x07\n\x05\x65vent\"t\n\x0bInterimText\x12\x16\n\x0eparticipant_id\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\t\x12\x10\n\x08start_ms\x18\x03 \x01(\x05\x12\x13\n\x0bstable_text\x18\x04 \x01(\t\x12\x15\n\runstable_text\x18\x05 \x01(\t\"\xa4\x01\n\x0bLiveInsight\x12/\n\x04talk\x18\x01 \x01(\x0b\x32\x1f.agent.common.v1.TalkStatisticsH\x00\x12*\n\x08question\x18\x02 \x01(\x0b\x32\x16.agent.common.v1.ClaimH\x00\x12-\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x1b.agent.common.v1.ActionItemH\x00\x42\t\n\x07insight\"a\n\x0e\x43overageUpdate\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x05\x12:\n\x0cparticipants\x18\x02 \x03(\x0b\x32$.agent.common.v1.ParticipantCoverage\"j\n\x0eMeetingWarning\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x16\n\x0eparticipant_id\x18\x02 \x01(\t\x12\x10\n\x08since_ms\x18\x03 \x01(\x05\x12\x0f\n\x07\x63leared\x18\x04 \x01(\x08\x12\x0f\n\x07message\x18\x05 \x01(\t\"\x0b\n\tHeartbeat2\x88\t\n\x0eMeetingService\x12\x84\x01\n\x0cStartMeeting\x12$.agent.ingest.v1.StartMeetingRequest\x1a%.agent.ingest.v1.StartMeetingResponse\"\'\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/meetings/start:\x01*\x12\x8e\x01\n\nGetMeeting\x12\".agent.ingest.v1.GetMeetingRequest\x1a#.agent.ingest.v1.GetMeetingResponse\"7\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02$\x12\x19/v1/meetings/{meeting_id}b\x07meeting\x12~\n\x0cListMeetings\x12$.agent.ingest.v1.ListMeetingsRequest\x1a%.agent.ingest.v1.ListMeetingsResponse\"!\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/meetings\x12\x95\x01\n\rFinishMeeting\x12%.agent.ingest.v1.FinishMeetingRequest\x1a&.agent.ingest.v1.FinishMeetingResponse\"5\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02%\" /v1/meetings/{meeting_id}/finish:\x01*\x12\x8b\x01\n\rDeleteMeeting\x12%.agent.ingest.v1.DeleteMeetingRequest\x1a&.agent.ingest.v1.DeleteMeetingResponse\"+\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\x1b*\x19/v1/meetings/{meeting_id}\x12\x8d\x01\n\x08GetAudio\x12 .agent.ingest.v1.GetAudioRequest\x1a!.agent.ingest.v1.GetAudioResponse\":\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02\'\x12\x1f/v1/meetings/{meeting_id}/audiob\x04\x62ody0\x01\x12\x91\x01\n\x0bGetCoverage\x12#.agent.ingest.v1.GetCoverageRequest\x1a$.agent.ingest.v1.GetCoverageResponse\"7\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02$\x12\"/v1/meetings/{meeting_id}/coverage\x12\x93\x01\n\x0cWatchMeeting\x12$.agent.ingest.v1.WatchMeetingRequest\x1a%.agent.ingest.v1.WatchMeetingResponse\"4\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/meetings/{meeting_id}/watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,51 +47,61 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEETINGSERVICE'].methods_by_name['FinishMeeting']._loaded_options = None
   _globals['_MEETINGSERVICE'].methods_by_name['FinishMeeting']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002%\" /v1/meetings/{meeting_id}/finish:\001*'
   _globals['_MEETINGSERVICE'].methods_by_name['DeleteMeeting']._loaded_options = None
-  _globals['_MEETINGSERVICE'].methods_by_name['DeleteMeeting']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001'
+  _globals['_MEETINGSERVICE'].methods_by_name['DeleteMeeting']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002\033*\031/v1/meetings/{meeting_id}'
+  _globals['_MEETINGSERVICE'].methods_by_name['GetAudio']._loaded_options = None
+  _globals['_MEETINGSERVICE'].methods_by_name['GetAudio']._serialized_options = b'\220\002\001\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002\'\022\037/v1/meetings/{meeting_id}/audiob\004body'
   _globals['_MEETINGSERVICE'].methods_by_name['GetCoverage']._loaded_options = None
   _globals['_MEETINGSERVICE'].methods_by_name['GetCoverage']._serialized_options = b'\220\002\001\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002$\022\"/v1/meetings/{meeting_id}/coverage'
   _globals['_MEETINGSERVICE'].methods_by_name['WatchMeeting']._loaded_options = None
   _globals['_MEETINGSERVICE'].methods_by_name['WatchMeeting']._serialized_options = b'\220\002\001\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002!\022\037/v1/meetings/{meeting_id}/watch'
-  _globals['_STARTMEETINGREQUEST']._serialized_start=246
-  _globals['_STARTMEETINGREQUEST']._serialized_end=473
-  _globals['_STARTMEETINGRESPONSE']._serialized_start=476
-  _globals['_STARTMEETINGRESPONSE']._serialized_end=672
-  _globals['_MEETING']._serialized_start=675
-  _globals['_MEETING']._serialized_end=1176
-  _globals['_PARTICIPANT']._serialized_start=1179
-  _globals['_PARTICIPANT']._serialized_end=1324
-  _globals['_GETMEETINGREQUEST']._serialized_start=1326
-  _globals['_GETMEETINGREQUEST']._serialized_end=1365
-  _globals['_GETMEETINGRESPONSE']._serialized_start=1367
-  _globals['_GETMEETINGRESPONSE']._serialized_end=1430
-  _globals['_LISTMEETINGSREQUEST']._serialized_start=1432
-  _globals['_LISTMEETINGSREQUEST']._serialized_end=1507
-  _globals['_LISTMEETINGSRESPONSE']._serialized_start=1509
-  _globals['_LISTMEETINGSRESPONSE']._serialized_end=1600
-  _globals['_FINISHMEETINGREQUEST']._serialized_start=1602
-  _globals['_FINISHMEETINGREQUEST']._serialized_end=1644
-  _globals['_FINISHMEETINGRESPONSE']._serialized_start=1646
-  _globals['_FINISHMEETINGRESPONSE']._serialized_end=1712
-  _globals['_DELETEMEETINGREQUEST']._serialized_start=1714
-  _globals['_DELETEMEETINGREQUEST']._serialized_end=1772
-  _globals['_DELETEMEETINGRESPONSE']._serialized_start=1774
-  _globals['_DELETEMEETINGRESPONSE']._serialized_end=1797
-  _globals['_GETCOVERAGEREQUEST']._serialized_start=1799
-  _globals['_GETCOVERAGEREQUEST']._serialized_end=1839
-  _globals['_GETCOVERAGERESPONSE']._serialized_start=1841
-  _globals['_GETCOVERAGERESPONSE']._serialized_end=1963
-  _globals['_WATCHMEETINGREQUEST']._serialized_start=1965
-  _globals['_WATCHMEETINGREQUEST']._serialized_end=2038
-  _globals['_WATCHMEETINGRESPONSE']._serialized_start=2041
-  _globals['_WATCHMEETINGRESPONSE']._serialized_end=2431
-  _globals['_INTERIMTEXT']._serialized_start=2433
-  _globals['_INTERIMTEXT']._serialized_end=2549
-  _globals['_LIVEINSIGHT']._serialized_start=2552
-  _globals['_LIVEINSIGHT']._serialized_end=2716
-  _globals['_COVERAGEUPDATE']._serialized_start=2718
-  _globals['_COVERAGEUPDATE']._serialized_end=2815
-  _globals['_HEARTBEAT']._serialized_start=2817
-  _globals['_HEARTBEAT']._serialized_end=2828
-  _globals['_MEETINGSERVICE']._serialized_start=2831
-  _globals['_MEETINGSERVICE']._serialized_end=3813
+  _globals['_STARTMEETINGREQUEST']._serialized_start=273
+  _globals['_STARTMEETINGREQUEST']._serialized_end=500
+  _globals['_STARTMEETINGRESPONSE']._serialized_start=503
+  _globals['_STARTMEETINGRESPONSE']._serialized_end=699
+  _globals['_MEETING']._serialized_start=702
+  _globals['_MEETING']._serialized_end=1203
+  _globals['_PARTICIPANT']._serialized_start=1206
+  _globals['_PARTICIPANT']._serialized_end=1351
+  _globals['_GETMEETINGREQUEST']._serialized_start=1353
+  _globals['_GETMEETINGREQUEST']._serialized_end=1392
+  _globals['_GETMEETINGRESPONSE']._serialized_start=1394
+  _globals['_GETMEETINGRESPONSE']._serialized_end=1457
+  _globals['_LISTMEETINGSREQUEST']._serialized_start=1459
+  _globals['_LISTMEETINGSREQUEST']._serialized_end=1534
+  _globals['_LISTMEETINGSRESPONSE']._serialized_start=1536
+  _globals['_LISTMEETINGSRESPONSE']._serialized_end=1627
+  _globals['_FINISHMEETINGREQUEST']._serialized_start=1629
+  _globals['_FINISHMEETINGREQUEST']._serialized_end=1671
+  _globals['_FINISHMEETINGRESPONSE']._serialized_start=1673
+  _globals['_FINISHMEETINGRESPONSE']._serialized_end=1739
+  _globals['_DELETEMEETINGREQUEST']._serialized_start=1741
+  _globals['_DELETEMEETINGREQUEST']._serialized_end=1799
+  _globals['_DELETEMEETINGRESPONSE']._serialized_start=1801
+  _globals['_DELETEMEETINGRESPONSE']._serialized_end=1871
+  _globals['_TOMBSTONE']._serialized_start=1873
+  _globals['_TOMBSTONE']._serialized_end=1987
+  _globals['_GETAUDIOREQUEST']._serialized_start=1989
+  _globals['_GETAUDIOREQUEST']._serialized_end=2066
+  _globals['_GETAUDIORESPONSE']._serialized_start=2068
+  _globals['_GETAUDIORESPONSE']._serialized_end=2122
+  _globals['_GETCOVERAGEREQUEST']._serialized_start=2124
+  _globals['_GETCOVERAGEREQUEST']._serialized_end=2164
+  _globals['_GETCOVERAGERESPONSE']._serialized_start=2166
+  _globals['_GETCOVERAGERESPONSE']._serialized_end=2288
+  _globals['_WATCHMEETINGREQUEST']._serialized_start=2290
+  _globals['_WATCHMEETINGREQUEST']._serialized_end=2363
+  _globals['_WATCHMEETINGRESPONSE']._serialized_start=2366
+  _globals['_WATCHMEETINGRESPONSE']._serialized_end=2808
+  _globals['_INTERIMTEXT']._serialized_start=2810
+  _globals['_INTERIMTEXT']._serialized_end=2926
+  _globals['_LIVEINSIGHT']._serialized_start=2929
+  _globals['_LIVEINSIGHT']._serialized_end=3093
+  _globals['_COVERAGEUPDATE']._serialized_start=3095
+  _globals['_COVERAGEUPDATE']._serialized_end=3192
+  _globals['_MEETINGWARNING']._serialized_start=3194
+  _globals['_MEETINGWARNING']._serialized_end=3300
+  _globals['_HEARTBEAT']._serialized_start=3302
+  _globals['_HEARTBEAT']._serialized_end=3313
+  _globals['_MEETINGSERVICE']._serialized_start=3316
+  _globals['_MEETINGSERVICE']._serialized_end=4476
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Meetings: started, watched live, finished, read, erased."""
 from agent.common.v1 import report_pb2 as _report_pb2
 from agent.common.v1 import transcript_pb2 as _transcript_pb2
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -448,16 +449,113 @@ class DeleteMeetingResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    TOMBSTONE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tombstone(self) -> Global___Tombstone:
+        """What is left of the meeting."""
+
     def __init__(
         self,
+        *,
+        tombstone: Global___Tombstone | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tombstone", b"tombstone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tombstone", b"tombstone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteMeetingResponse: _TypeAlias = DeleteMeetingResponse  # noqa: Y015
+
+@_typing.final
+class Tombstone(_message.Message):
+    """Tombstone is what remains of an erased meeting: no name, no word, no sound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    ERASED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting."""
+    erased_by: _builtins.str
+    """Who erased it; "retention" for the meeting's age."""
+    reason: _builtins.str
+    """Why, as the request said."""
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was erased."""
+
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        erased_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_by", b"erased_by", "meeting_id", b"meeting_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tombstone: _TypeAlias = Tombstone  # noqa: Y015
+
+@_typing.final
+class GetAudioRequest(_message.Message):
+    """GetAudioRequest names the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting."""
+    participant_id: _builtins.str
+    """Whose voice; empty for all voices in one."""
+    format: _builtins.str
+    """"opus" (Ogg, default) or "flac", the master."""
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+        participant_id: _builtins.str = ...,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "meeting_id", b"meeting_id", "participant_id", b"participant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAudioRequest: _TypeAlias = GetAudioRequest  # noqa: Y015
+
+@_typing.final
+class GetAudioResponse(_message.Message):
+    """GetAudioResponse is the next piece of the file, 256 KiB at most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes; the first piece tells the content type."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAudioResponse: _TypeAlias = GetAudioResponse  # noqa: Y015
 
 @_typing.final
 class GetCoverageRequest(_message.Message):
@@ -557,6 +655,7 @@ class WatchMeetingResponse(_message.Message):
     INSIGHT_FIELD_NUMBER: _builtins.int
     COVERAGE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     cursor: _builtins.int
     """Ordinal to pass as `after` when connecting again."""
     @_builtins.property
@@ -587,6 +686,10 @@ class WatchMeetingResponse(_message.Message):
     def heartbeat(self) -> Global___Heartbeat:
         """Nothing happened for 5 s."""
 
+    @_builtins.property
+    def warning(self) -> Global___MeetingWarning:
+        """Something is wrong with what is heard, or no longer."""
+
     def __init__(
         self,
         *,
@@ -598,12 +701,13 @@ class WatchMeetingResponse(_message.Message):
         insight: Global___LiveInsight | None = ...,
         coverage: Global___CoverageUpdate | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        warning: Global___MeetingWarning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["meeting", "participant", "interim", "segment", "insight", "coverage", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["meeting", "participant", "interim", "segment", "insight", "coverage", "heartbeat", "warning"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -712,6 +816,49 @@ class CoverageUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CoverageUpdate: _TypeAlias = CoverageUpdate  # noqa: Y015
+
+@_typing.final
+class MeetingWarning(_message.Message):
+    """MeetingWarning tells watchers that a recording is not what it should be, while
+    there is time to mend it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_ID_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    CLEARED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What: "silent_capture" (nothing but digital zero, or one sample frozen),
+    "no_audio" (a track on which nothing comes), "recognition_away",
+    "journal_disk_full".
+    """
+    participant_id: _builtins.str
+    """Whose track; empty if it concerns the whole meeting."""
+    since_ms: _builtins.int
+    """Since when, in milliseconds on the meeting's timeline."""
+    cleared: _builtins.bool
+    """Whether it is over."""
+    message: _builtins.str
+    """A sentence for people that says what to do."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        participant_id: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        cleared: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleared", b"cleared", "kind", b"kind", "message", b"message", "participant_id", b"participant_id", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeetingWarning: _TypeAlias = MeetingWarning  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

@@ -60,6 +60,11 @@ class MeetingServiceStub:
                 request_serializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingRequest.SerializeToString,
                 response_deserializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingResponse.FromString,
                 _registered_method=True)
+        self.GetAudio = channel.unary_stream(
+                '/agent.ingest.v1.MeetingService/GetAudio',
+                request_serializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioRequest.SerializeToString,
+                response_deserializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioResponse.FromString,
+                _registered_method=True)
         self.GetCoverage = channel.unary_unary(
                 '/agent.ingest.v1.MeetingService/GetCoverage',
                 request_serializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetCoverageRequest.SerializeToString,
@@ -107,7 +112,15 @@ class MeetingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMeeting(self, request, context):
-        """DeleteMeeting erases audio, text and reports and leaves a tombstone.
+        """DeleteMeeting erases audio, text and reports and leaves a tombstone. A live
+        meeting is cut off first. Erasing twice is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAudio(self, request, context):
+        """GetAudio sends the sealed recording of a finished meeting in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +167,11 @@ def add_MeetingServiceServicer_to_server(servicer, server):
                     servicer.DeleteMeeting,
                     request_deserializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingRequest.FromString,
                     response_serializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingResponse.SerializeToString,
+            ),
+            'GetAudio': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetAudio,
+                    request_deserializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioRequest.FromString,
+                    response_serializer=agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioResponse.SerializeToString,
             ),
             'GetCoverage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCoverage,
@@ -302,6 +320,33 @@ class MeetingService:
             '/agent.ingest.v1.MeetingService/DeleteMeeting',
             agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingRequest.SerializeToString,
             agent_dot_ingest_dot_v1_dot_meeting__service__pb2.DeleteMeetingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAudio(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/agent.ingest.v1.MeetingService/GetAudio',
+            agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioRequest.SerializeToString,
+            agent_dot_ingest_dot_v1_dot_meeting__service__pb2.GetAudioResponse.FromString,
             options,
             channel_credentials,
             insecure,

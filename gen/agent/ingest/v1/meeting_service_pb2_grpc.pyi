@@ -46,7 +46,11 @@ class MeetingServiceStub:
     its report is built.
     """
     DeleteMeeting: _grpc.UnaryUnaryMultiCallable[_meeting_service_pb2.DeleteMeetingRequest, _meeting_service_pb2.DeleteMeetingResponse]
-    """DeleteMeeting erases audio, text and reports and leaves a tombstone."""
+    """DeleteMeeting erases audio, text and reports and leaves a tombstone. A live
+    meeting is cut off first. Erasing twice is harmless.
+    """
+    GetAudio: _grpc.UnaryStreamMultiCallable[_meeting_service_pb2.GetAudioRequest, _meeting_service_pb2.GetAudioResponse]
+    """GetAudio sends the sealed recording of a finished meeting in pieces."""
     GetCoverage: _grpc.UnaryUnaryMultiCallable[_meeting_service_pb2.GetCoverageRequest, _meeting_service_pb2.GetCoverageResponse]
     """GetCoverage accounts for every millisecond of every participant."""
     WatchMeeting: _grpc.UnaryStreamMultiCallable[_meeting_service_pb2.WatchMeetingRequest, _meeting_service_pb2.WatchMeetingResponse]
@@ -70,7 +74,11 @@ class MeetingServiceAsyncStub(MeetingServiceStub):
     its report is built.
     """
     DeleteMeeting: _aio.UnaryUnaryMultiCallable[_meeting_service_pb2.DeleteMeetingRequest, _meeting_service_pb2.DeleteMeetingResponse]  # type: ignore[assignment]
-    """DeleteMeeting erases audio, text and reports and leaves a tombstone."""
+    """DeleteMeeting erases audio, text and reports and leaves a tombstone. A live
+    meeting is cut off first. Erasing twice is harmless.
+    """
+    GetAudio: _aio.UnaryStreamMultiCallable[_meeting_service_pb2.GetAudioRequest, _meeting_service_pb2.GetAudioResponse]  # type: ignore[assignment]
+    """GetAudio sends the sealed recording of a finished meeting in pieces."""
     GetCoverage: _aio.UnaryUnaryMultiCallable[_meeting_service_pb2.GetCoverageRequest, _meeting_service_pb2.GetCoverageResponse]  # type: ignore[assignment]
     """GetCoverage accounts for every millisecond of every participant."""
     WatchMeeting: _aio.UnaryStreamMultiCallable[_meeting_service_pb2.WatchMeetingRequest, _meeting_service_pb2.WatchMeetingResponse]  # type: ignore[assignment]
@@ -121,7 +129,17 @@ class MeetingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _meeting_service_pb2.DeleteMeetingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_meeting_service_pb2.DeleteMeetingResponse, _abc.Awaitable[_meeting_service_pb2.DeleteMeetingResponse]]:
-        """DeleteMeeting erases audio, text and reports and leaves a tombstone."""
+        """DeleteMeeting erases audio, text and reports and leaves a tombstone. A live
+        meeting is cut off first. Erasing twice is harmless.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAudio(
+        self,
+        request: _meeting_service_pb2.GetAudioRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_meeting_service_pb2.GetAudioResponse], _abc.AsyncIterator[_meeting_service_pb2.GetAudioResponse]]:
+        """GetAudio sends the sealed recording of a finished meeting in pieces."""
 
     @_abc_1.abstractmethod
     def GetCoverage(

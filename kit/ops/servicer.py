@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from agent.ops.v1 import ops_service_pb2 as ops
 from agent.ops.v1.ops_service_pb2_grpc import OpsServiceServicer, add_OpsServiceServicer_to_server
+from kit.ops.jobs import drop_job, list_jobs, requeue_job
 from kit.ops.process import ProcessorMeter, memory_mib, pid, program_version
 from kit.ops.readiness import ReadinessWatch
 from kit.ops.sources import OpsSources
@@ -46,6 +47,20 @@ class Ops(OpsServiceServicer):
 
     async def ListQueues(self, request: ops.ListQueuesRequest, context: Any) -> ops.ListQueuesResponse:
         return ops.ListQueuesResponse(queues=await self._sources.queues())
+
+    async def ListJobs(self, request: ops.ListJobsRequest, context: Any) -> ops.ListJobsResponse:
+        return await list_jobs(self._sources.jobs, request)
+
+    async def RequeueJob(self, request: ops.RequeueJobRequest, context: Any) -> ops.RequeueJobResponse:
+        return await requeue_job(self._sources.jobs, request)
+
+    async def DropJob(self, request: ops.DropJobRequest, context: Any) -> ops.DropJobResponse:
+        return await drop_job(self._sources.jobs, request)
+
+    async def GetStorageHealth(
+        self, request: ops.GetStorageHealthRequest, context: Any
+    ) -> ops.GetStorageHealthResponse:
+        return await self._sources.storage()
 
     async def Watch(self, request: ops.WatchRequest, context: Any) -> AsyncIterator[ops.WatchResponse]:
         meter = ProcessorMeter()

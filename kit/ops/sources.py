@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from agent.ops.v1 import ops_service_pb2 as ops
+from kit.errors import NotFound, Unimplemented
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,76 @@ class Queues(Protocol):
     async def __call__(self) -> Sequence[ops.QueueStatus]: ...
 
 
+class JobRow(Protocol):
+    """A job as operators see it: without its payload."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def last_error(self) -> str: ...
+    @property
+    def create_time(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """What an operator wants done to a job.
+
+    `expected_state` is what they saw; `request_id` makes a repeated order harmless, empty: it is not repeated.
+    """
+
+    job_id: str
+    expected_state: str
+    request_id: str = ""
+
+
+class Jobs(Protocol):
+    """Shows and mends the jobs of the queues that the room works on."""
+
+    async def page(self, queue: str, state: str, before: int | None, limit: int) -> Sequence[JobRow]:
+        """Return jobs of a queue, newest first, older than the `sequence` in `before`, in one state unless it is empty.
+
+        Raises:
+            NotFound: the room works on no such queue.
+        """
+
+    async def requeue(self, order: JobOrder) -> JobRow:
+        """Give a dead job more attempts.
+
+        Raises:
+            NotFound: there is no such job in the room's queues.
+            FailedPrecondition: it is in another state than expected; metadata `expected` and `actual`.
+            InvalidArgument: the request_id came before, with another order.
+        """
+
+    async def drop(self, order: JobOrder) -> JobRow | None:
+        """Remove a job that does not run; returns it, None if the order is a repeated one. Raises as `requeue`."""
+
+
 class Breakers(Protocol):
     """Tells the circuit breakers of the room."""
 
     async def __call__(self) -> Sequence[ops.BreakerStatus]: ...
+
+
+class Storage(Protocol):
+    """Probes the blob store that the room works with, now."""
+
+    async def __call__(self) -> ops.GetStorageHealthResponse: ...
 
 
 class Detail(Protocol):
@@ -67,9 +135,27 @@ async def no_queues() -> Sequence[ops.QueueStatus]:
     return ()
 
 
+class NoJobs:
+    """Jobs of a room that works on no queue."""
+
+    async def page(self, queue: str, state: str, before: int | None, limit: int) -> Sequence[JobRow]:
+        raise NotFound("this room works on no queue", queue=queue)
+
+    async def requeue(self, order: JobOrder) -> JobRow:
+        raise NotFound("this room works on no queue", job_id=order.job_id)
+
+    async def drop(self, order: JobOrder) -> JobRow | None:
+        raise NotFound("this room works on no queue", job_id=order.job_id)
+
+
 async def no_breakers() -> Sequence[ops.BreakerStatus]:
     """Breakers of a room that calls no provider."""
     return ()
+
+
+async def no_storage() -> ops.GetStorageHealthResponse:
+    """Storage of a room that holds no blobs."""
+    raise Unimplemented("this room holds no blobs")
 
 
 def no_detail() -> str:
@@ -83,5 +169,7 @@ class OpsSources:
 
     sessions: Sessions = field(default=no_sessions)
     queues: Queues = field(default=no_queues)
+    jobs: Jobs = field(default_factory=NoJobs)
     breakers: Breakers = field(default=no_breakers)
+    storage: Storage = field(default=no_storage)
     detail: Detail = field(default=no_detail)

@@ -9,8 +9,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kit.queue.errors import JobLost
 from kit.queue.job import COLUMNS, Job
 from kit.queue.order import lock_key, promote_next
+
+WORKER_LOST = "the worker was lost"
+"""The last error of a job whose worker has not been heard of."""
 
 _CLAIM = text(
     f"""
@@ -23,6 +27,22 @@ _CLAIM = text(
         lease_until = now() + make_interval(secs => :lease_seconds)
     FROM picked WHERE id = picked_id RETURNING {COLUMNS}
     """  # noqa: S608 - a constant
+)
+
+_CLAIM_ONE = text(
+    f"""
+    UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = :worker,
+        lease_until = now() + make_interval(secs => :lease_seconds)
+    WHERE id = :id AND queue = :queue AND state = 'ready' AND run_at <= now() AND kind = ANY(:kinds)
+    RETURNING {COLUMNS}
+    """  # noqa: S608 - a constant
+)
+
+_FIND_DONE = text(
+    """
+    SELECT id FROM jobs, unnest(CAST(:ids AS text[]), CAST(:attempts AS integer[])) AS mine (mine_id, mine_attempts)
+    WHERE id = mine_id AND attempts = mine_attempts AND state = 'done'
+    """
 )
 
 _EXTEND = text(
@@ -82,6 +102,21 @@ async def claim(
     return sorted((Job.of(row) for row in rows), key=lambda job: job.sequence)
 
 
+async def claim_one(
+    connection: AsyncConnection,
+    queue: str,
+    kinds: Collection[str],
+    job_id: str,
+    *,
+    worker: str,
+    lease_seconds: float,
+) -> Job | None:
+    """Take this job if it is due; None if it is not, or somebody else has it."""
+    values = {"queue": queue, "kinds": list(kinds), "id": job_id, "worker": worker, "lease_seconds": lease_seconds}
+    row = (await connection.execute(_CLAIM_ONE, values)).one_or_none()
+    return Job.of(row) if row is not None else None
+
+
 async def extend(connection: AsyncConnection, jobs: Sequence[Job], *, worker: str, lease_seconds: float) -> set[str]:
     """Lengthen the leases; returns the ids of those that are still the worker's."""
     values = {
@@ -96,6 +131,25 @@ async def extend(connection: AsyncConnection, jobs: Sequence[Job], *, worker: st
 async def complete(connection: AsyncConnection, job: Job) -> bool:
     """Mark a claimed job done; False if it is no longer the worker's."""
     return await _end(connection, job, _COMPLETE) is not None
+
+
+async def finish(connection: AsyncConnection, job: Job) -> None:
+    """Mark a claimed job done in the transaction of the handler that stores its result.
+
+    Then result and acknowledgement are one: no crash lies between them, and a worker that lost its lease stores
+    nothing. Everybody locks rows of his own first and comes to the queue last; so must you.
+
+    Raises:
+        JobLost: it is no longer the worker's; let it through, so that the transaction is rolled back.
+    """
+    if not await complete(connection, job):
+        raise JobLost
+
+
+async def find_done(connection: AsyncConnection, jobs: Sequence[Job]) -> set[str]:
+    """Return the ids of those that are done and were finished under these very claims."""
+    values = {"ids": [job.id for job in jobs], "attempts": [job.attempts for job in jobs]}
+    return set((await connection.execute(_FIND_DONE, values)).scalars())
 
 
 async def fail(connection: AsyncConnection, job: Job, *, rest_seconds: float, error: str) -> str | None:
@@ -120,7 +174,7 @@ async def find_expired(connection: AsyncConnection, queue: str) -> list[Job]:
 
 async def expire(connection: AsyncConnection, job: Job) -> str | None:
     """Take an expired job from its worker; returns its state, None if it was kept or finished after all."""
-    return await _end(connection, job, _EXPIRE, seconds=0.0, error="the worker was lost")
+    return await _end(connection, job, _EXPIRE, seconds=0.0, error=WORKER_LOST)
 
 
 async def prune(connection: AsyncConnection, queue: str, *, after_seconds: float) -> int:

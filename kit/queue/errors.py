@@ -1,16 +1,37 @@
 """Errors of the queue, and what a handler raises to steer its job."""
 
-from kit.errors import AppError, FailedPrecondition, NotFound
+from kit.errors import AppError, FailedPrecondition, InvalidArgument, NotFound
 
 
 class JobNotFound(NotFound):
     """No job with this id is in the queue."""
 
+    reason = "ERROR_REASON_JOB_NOT_FOUND"
+
+
+class QueueNotFound(NotFound):
+    """This room works on no queue with this name."""
+
+    reason = "ERROR_REASON_QUEUE_NOT_FOUND"
+
 
 class JobStateChanged(FailedPrecondition):
-    """The job is no longer in the state that the caller saw, or that state does not allow this."""
+    """The job is no longer in the state that the caller saw, or that state does not allow this.
+
+    Its metadata are `jobId`, `expected` and `actual`.
+    """
 
     reason = "ERROR_REASON_STATE_CHANGED"
+
+
+class RequestIdReused(InvalidArgument):
+    """The request_id came before, with another job."""
+
+    reason = "ERROR_REASON_REQUEST_ID_REUSED"
+
+
+class JobLost(Exception):
+    """The job is another worker's by now: what its handler has done in this transaction must not be kept."""
 
 
 class GiveUp(Exception):

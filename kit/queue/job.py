@@ -13,6 +13,9 @@ COLUMNS = (
 )
 
 
+STATES = ("ready", "waiting", "running", "done", "dead")
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One piece of work.
@@ -44,7 +47,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Counts of one queue: `depth` is ready, delayed and waiting jobs, `pending` what runs now."""
+    """Counts of one queue: `depth` is ready, delayed and waiting jobs, `pending` what runs now.
+
+    `error` says why the queue could not be counted; the counts are 0 then.
+    """
 
     queue: str
     depth: int
@@ -52,3 +58,4 @@ class QueueStats:
     dead: int
     oldest_age_seconds: float
     """Age of the job that has been due longest."""
+    error: str = ""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kit.errors import Aborted
 from kit.ids import new_id
 from kit.queue.errors import JobNotFound, JobStateChanged
-from kit.queue.job import COLUMNS, Job, QueueStats
+from kit.queue.job import COLUMNS, STATES, Job, QueueStats
 from kit.queue.order import lock_key, promote_next
 from kit.telemetry import trace_context
 
@@ -48,13 +48,18 @@ _STATS = text(
     """
 )
 
-_LIST = text(
-    f"""
-    SELECT {COLUMNS} FROM jobs
-    WHERE queue = :queue AND (:state = '' OR state = :state) AND (CAST(:before AS bigint) IS NULL OR sequence < :before)
-    ORDER BY sequence DESC LIMIT :limit
-    """  # noqa: S608 - a constant
-)
+# A statement per state: a state that is a parameter keeps PostgreSQL from using the partial indexes.
+_LIST = {
+    state: text(
+        f"""
+        SELECT {COLUMNS} FROM jobs
+        WHERE queue = :queue AND {f"state = '{state}'" if state else "true"}
+            AND (CAST(:before AS bigint) IS NULL OR sequence < :before)
+        ORDER BY sequence DESC LIMIT :limit
+        """  # noqa: S608 - constants
+    )
+    for state in ("", *STATES)
+}
 
 _GET = text(f"SELECT {COLUMNS} FROM jobs WHERE id = :id")  # noqa: S608 - a constant
 
@@ -71,6 +76,18 @@ _REQUEUE = text(
 )
 
 _DROP = text("DELETE FROM jobs WHERE id = :id AND state = :state RETURNING id")
+
+_KEYS = text(
+    """
+    SELECT DISTINCT key FROM jobs
+    WHERE queue = :queue AND state IN ('ready', 'waiting', 'dead') AND (key = :key OR starts_with(key, :key || '/'))
+    ORDER BY key
+    """
+)
+
+_DROP_KEYS = text(
+    "DELETE FROM jobs WHERE queue = :queue AND state IN ('ready', 'waiting', 'dead') AND key = ANY(:keys)"
+)
 
 
 async def enqueue(
@@ -141,9 +158,12 @@ async def read_stats(connection: AsyncConnection, queues: Sequence[str]) -> list
 async def list_jobs(
     connection: AsyncConnection, queue: str, *, state: str = "", before: int | None = None, limit: int = 50
 ) -> list[Job]:
-    """Return the queue's jobs, newest first; `before` is the `sequence` of the last one of the page before."""
-    values = {"queue": queue, "state": state, "before": before, "limit": limit}
-    return [Job.of(row) for row in await connection.execute(_LIST, values)]
+    """Return the queue's jobs, newest first, those in one of STATES only if `state` names it.
+
+    `before` is the `sequence` of the last one of the page before.
+    """
+    values = {"queue": queue, "before": before, "limit": limit}
+    return [Job.of(row) for row in await connection.execute(_LIST[state], values)]
 
 
 async def get_job(connection: AsyncConnection, job_id: str) -> Job:
@@ -166,16 +186,16 @@ async def requeue(connection: AsyncConnection, job_id: str, *, expected_state: s
         JobStateChanged: it is not dead, or not in `expected_state`, or an equal job (`dedupe`) is unfinished.
     """
     job = await get_job(connection, job_id)
-    if expected_state != "dead" or job.state != "dead":
-        raise JobStateChanged("only dead jobs are requeued", job_id=job_id, state=job.state)
+    if expected_state != "dead":
+        raise JobStateChanged("only dead jobs are requeued", job_id=job_id, expected="dead", actual=job.state)
     await lock_key(connection, job.queue, job.key)
     try:
         async with connection.begin_nested():
             row = (await connection.execute(_REQUEUE, {"id": job_id, "attempts": attempts})).one_or_none()
     except IntegrityError:
-        raise JobStateChanged("an equal job is unfinished", job_id=job_id, state=job.state) from None
+        raise JobStateChanged("an equal job is unfinished", job_id=job_id, expected="dead", actual="dead") from None
     if row is None:
-        raise JobStateChanged(job_id=job_id)
+        raise await _state_changed(connection, job_id, expected_state)
     return Job.of(row)
 
 
@@ -187,11 +207,30 @@ async def drop(connection: AsyncConnection, job_id: str, *, expected_state: str 
         JobStateChanged: it is not in `expected_state`, or runs, or is done.
     """
     job = await get_job(connection, job_id)
-    if expected_state not in ("dead", "ready", "waiting") or job.state != expected_state:
-        raise JobStateChanged(job_id=job_id, state=job.state)
+    if expected_state not in ("dead", "ready", "waiting"):
+        raise JobStateChanged(
+            "a job that runs or is done is not dropped", job_id=job_id, expected="dead", actual=job.state
+        )
     await lock_key(connection, job.queue, job.key)
     gone = await connection.execute(_DROP, {"id": job_id, "state": expected_state})
     if gone.one_or_none() is None:
-        raise JobStateChanged(job_id=job_id)
+        raise await _state_changed(connection, job_id, expected_state)
     if expected_state == "ready":
         await promote_next(connection, job.queue, job.key)
+
+
+async def drop_key(connection: AsyncConnection, queue: str, key: str) -> int:
+    """Remove every job of a key, and of keys below it (`key/...`), that does not run and is not done.
+
+    For the caller's transaction that deletes what they are about; returns how many there were.
+    """
+    keys = sorted({key, *(await connection.scalars(_KEYS, {"queue": queue, "key": key}))})
+    for each in keys:
+        await lock_key(connection, queue, each)
+    gone = await connection.execute(_DROP_KEYS, {"queue": queue, "keys": keys})
+    return gone.rowcount
+
+
+async def _state_changed(connection: AsyncConnection, job_id: str, expected: str) -> JobStateChanged:
+    actual = (await get_job(connection, job_id)).state
+    return JobStateChanged(job_id=job_id, expected=expected, actual=actual)

@@ -4,25 +4,29 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.clock import monotonic
 from kit.db.engine import Database, DatabaseUnavailable
 from kit.errors import AppError
 from kit.queue import claims
 from kit.queue.backoff import Backoff
-from kit.queue.errors import GiveUp, Postpone, describe
+from kit.queue.counting import count_queues
+from kit.queue.errors import GiveUp, JobLost, Postpone, describe
 from kit.queue.job import Job
-from kit.queue.queue import read_stats
 from kit.queue.wake import listen
 from kit.telemetry import logs, traces
 from kit.telemetry.trace_context import TraceContext
 
-Handler = Callable[[Job], Awaitable[None]]
+Handler = Callable[[Job], Awaitable[Collection[str] | None]]
+"""Does a job; may return the ids of the jobs that follow from it, which an inline worker then runs at once."""
+Burial = Callable[[AsyncConnection, Job, str], Awaitable[None]]
+"""Writes down, in the transaction in which a job dies, what that means; gets the job and its last error."""
 
 JOBS = Counter("agent_queue_jobs", "Jobs that a worker of this process is through with.", ["queue", "kind", "outcome"])
 DEPTH = Gauge("agent_queue_depth", "Jobs in the queue, done ones aside.", ["queue", "state"])
@@ -30,6 +34,7 @@ OLDEST = Gauge("agent_queue_oldest_age_seconds", "Age of the job that has been d
 
 _DONE_KEPT_SECONDS = 7 * 24 * 3600.0
 _LAST_WRITE_SECONDS = 10.0
+_COUNT_SECONDS = 5.0
 _RECONNECT_SECONDS = 1.0
 
 log = logs.get()
@@ -47,6 +52,8 @@ async def open_worker(
     grace_seconds: float = 15.0,
     job_seconds: float = 3600.0,
     backoff: Backoff | None = None,
+    on_dead: Burial | None = None,
+    inline: bool = False,
 ) -> AsyncIterator["Worker"]:
     """Work on a queue for the block; at its end no more jobs are claimed and those that run get time to finish.
 
@@ -65,12 +72,16 @@ async def open_worker(
         grace_seconds: time for running jobs at the end of the block; none if the block raised.
         job_seconds: time that one handler may take.
         backoff: how long failed jobs rest.
+        on_dead: called before a job is written off, whatever it died of.
+        inline: run what follows from a job in the same task, right after it, instead of leaving it to any worker.
     """
     worker = Worker(
-        database, queue, handlers, concurrency, lease_seconds, poll_seconds, job_seconds, backoff or Backoff()
-    )
+        database, queue, handlers, concurrency, lease_seconds, poll_seconds, job_seconds, backoff or Backoff(),
+        on_dead, inline,
+    )  # fmt: skip
     async with asyncio.TaskGroup() as tasks:
-        claiming = tasks.create_task(worker._claim(tasks), name=f"queue.{queue}.claim")
+        worker._tasks = tasks
+        claiming = tasks.create_task(worker._claim(), name=f"queue.{queue}.claim")
         others = [
             tasks.create_task(worker._keep_leases(), name=f"queue.{queue}.leases"),
             tasks.create_task(worker._sweep(), name=f"queue.{queue}.sweep"),
@@ -99,6 +110,7 @@ class _Running:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     error: Exception | None = None
+    following: Collection[str] = ()
 
 
 class Worker:
@@ -114,6 +126,8 @@ class Worker:
         poll_seconds: float,
         job_seconds: float,
         backoff: Backoff,
+        on_dead: Burial | None,
+        inline: bool,
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._database = database
@@ -124,6 +138,9 @@ class Worker:
         self._poll_seconds = poll_seconds
         self._job_seconds = job_seconds
         self._backoff = backoff
+        self._on_dead = on_dead
+        self._inline = inline
+        self._tasks: asyncio.TaskGroup | None = None
         self._running: dict[str, _Running] = {}
         self._wake = asyncio.Event()
         self._stopping = False
@@ -137,7 +154,21 @@ class Worker:
         """Look for due jobs at once."""
         self._wake.set()
 
-    async def _claim(self, tasks: asyncio.TaskGroup) -> None:
+    async def run_through(self, job_id: str) -> bool:
+        """Run a job that is due now, and what follows from it if the worker is inline, and wait for the end of it.
+
+        A caller that does not wait to the end, being cancelled, ends nothing but its waiting.
+
+        Returns:
+            Whether the job was run here; if not, every slot is taken, or it is not due, or somebody else's.
+        """
+        running = await self._run_one(job_id) if len(self._running) < self._concurrency else None
+        if running is None or running.task is None:
+            return False
+        await asyncio.wait({running.task})
+        return True
+
+    async def _claim(self) -> None:
         while not self._stopping:
             self._wake.clear()
             free = self._concurrency - len(self._running)
@@ -149,7 +180,7 @@ class Worker:
                     log.warning("queue_unavailable", queue=self._queue, error=describe(error))
                     jobs = []
                 for job in jobs:
-                    self._start(job, asked + self._lease_seconds, tasks)
+                    self._start(job, asked + self._lease_seconds)
             await _first(self._wake, self._poll_seconds)
 
     async def _take(self, limit: int) -> list[Job]:
@@ -159,11 +190,30 @@ class Worker:
                 worker=self.name, lease_seconds=self._lease_seconds, limit=limit,
             )  # fmt: skip
 
-    def _start(self, job: Job, lease_ends: float, tasks: asyncio.TaskGroup) -> None:
-        handler = tasks.create_task(self._handle(job), name=f"queue.{self._queue}.{job.kind}")
+    async def _run_one(self, job_id: str) -> _Running | None:
+        if self._stopping:
+            return None
+        asked = monotonic()
+        try:
+            async with self._database.begin() as connection:
+                job = await claims.claim_one(
+                    connection, self._queue, self._handlers.keys(), job_id,
+                    worker=self.name, lease_seconds=self._lease_seconds,
+                )  # fmt: skip
+        except DatabaseUnavailable as error:
+            log.warning("queue_unavailable", queue=self._queue, error=describe(error))
+            return None
+        if job is None:
+            return self._running.get(job_id)  # the look for due jobs was faster
+        return self._start(job, asked + self._lease_seconds)
+
+    def _start(self, job: Job, lease_ends: float) -> _Running:
+        assert self._tasks is not None
+        handler = self._tasks.create_task(self._handle(job), name=f"queue.{self._queue}.{job.kind}")
         running = _Running(job, handler, lease_ends)
         self._running[job.id] = running
-        running.task = tasks.create_task(self._see_through(running), name=f"queue.{self._queue}.settle")
+        running.task = self._tasks.create_task(self._see_through(running), name=f"queue.{self._queue}.settle")
+        return running
 
     async def _handle(self, job: Job) -> _Outcome:
         parent = TraceContext(job.trace_id, "") if job.trace_id else None
@@ -173,14 +223,15 @@ class Worker:
                 traces.span(f"{job.queue}.{job.kind}", parent=parent),
             ):
                 async with asyncio.timeout(self._job_seconds):
-                    await self._handlers[job.kind](job)
+                    following = await self._handlers[job.kind](job)
         except Exception as error:
             return _Outcome(error)
-        return _Outcome()
+        return _Outcome(following=following or ())
 
     async def _see_through(self, running: _Running) -> None:
         """Wait for the handler and write down what came of it."""
         job, handler = running.job, running.handler
+        following: Collection[str] = ()
         try:
             await asyncio.wait({handler})
             if running.lost:
@@ -188,12 +239,23 @@ class Worker:
             elif handler.cancelled():
                 outcome = await self._write(lambda: self._put_back(job))
             else:
-                error = handler.result().error
+                error, following = handler.result().error, handler.result().following
                 outcome = await self._write(lambda: self._settle(job, error))
             JOBS.labels(job.queue, job.kind, outcome).inc()
         finally:
             del self._running[job.id]
+            if not self._inline:
+                self._wake.set()
+        if self._inline:
+            await self._run_following(following)
             self._wake.set()
+
+    async def _run_following(self, job_ids: Collection[str]) -> None:
+        """Run one after another what was enqueued; what cannot be had now is left to the next look for due jobs."""
+        for job_id in job_ids:
+            running = await self._run_one(job_id)
+            if running is not None and running.task is not None:
+                await asyncio.wait({running.task})
 
     async def _write(self, write: Callable[[], Awaitable[str]]) -> str:
         """Write until the database takes it; as long as it is away, nobody else can claim the job either."""
@@ -208,22 +270,12 @@ class Worker:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _settle(self, job: Job, error: Exception | None) -> str:
-        rest = self._backoff.seconds(job.attempts)
-        async with self._database.begin() as connection:
-            match error:
-                case None:
-                    outcome = "done" if await claims.complete(connection, job) else "lost"
-                case Postpone():
-                    put_back = await claims.release(connection, job, rest_seconds=error.seconds, error=describe(error))
-                    outcome = "postponed" if put_back else "lost"
-                case GiveUp():
-                    outcome = "dead" if await claims.bury(connection, job, error=describe(error)) else "lost"
-                case _:
-                    if isinstance(error, AppError):
-                        rest = max(rest, error.retry_after_seconds or 0.0)
-                    state = await claims.fail(connection, job, rest_seconds=rest, error=describe(error))
-                    outcome = {"ready": "retry", "dead": "dead", None: "lost"}[state]
-        if error is not None and not isinstance(error, Postpone):
+        try:
+            async with self._database.begin() as connection:
+                outcome = await self._write_outcome(connection, job, error)
+        except JobLost:
+            outcome = "lost"
+        if error is not None and not isinstance(error, Postpone | JobLost):
             write = log.error if outcome == "dead" else log.warning
             write(
                 "job_failed", job_id=job.id, queue=job.queue, job_kind=job.kind, trace_id=job.trace_id,
@@ -231,6 +283,48 @@ class Worker:
                 exc_info=None if isinstance(error, AppError | GiveUp) else error,
             )  # fmt: skip
         return outcome
+
+    async def _write_outcome(self, connection: AsyncConnection, job: Job, error: Exception | None) -> str:
+        """Say what became of a job.
+
+        Raises:
+            JobLost: it is no longer ours, nothing must be kept.
+        """
+        match error:
+            case None:
+                ours = await claims.complete(connection, job) or job.id in await claims.find_done(connection, [job])
+                outcome = "done"
+            case JobLost():
+                raise error
+            case Postpone():
+                ours = await claims.release(connection, job, rest_seconds=error.seconds, error=describe(error))
+                outcome = "postponed"
+            case GiveUp():
+                await self._tell_dead(connection, job, describe(error))
+                ours = await claims.bury(connection, job, error=describe(error))
+                outcome = "dead"
+            case _:
+                rest = self._backoff.seconds(job.attempts)
+                if isinstance(error, AppError):
+                    rest = max(rest, error.retry_after_seconds or 0.0)
+                if job.attempts >= job.max_attempts:
+                    await self._tell_dead(connection, job, describe(error))
+                state = await claims.fail(connection, job, rest_seconds=rest, error=describe(error))
+                ours = state is not None
+                outcome = "dead" if state == "dead" else "retry"
+        if not ours:
+            raise JobLost
+        return outcome
+
+    async def _tell_dead(self, connection: AsyncConnection, job: Job, error: str) -> None:
+        """Let the room write down that a job dies, before the job's own row: rows first, the queue last."""
+        if self._on_dead is None:
+            return
+        try:
+            async with connection.begin_nested():
+                await self._on_dead(connection, job, error)
+        except Exception as problem:  # an edge: the job dies all the same
+            log.error("job_burial_failed", job_id=job.id, queue=job.queue, job_kind=job.kind, exc_info=problem)
 
     async def _put_back(self, job: Job) -> str:
         async with self._database.begin() as connection:
@@ -248,6 +342,8 @@ class Worker:
                     kept = await claims.extend(
                         connection, [one.job for one in mine], worker=self.name, lease_seconds=self._lease_seconds
                     )
+                    if len(kept) < len(mine):  # those whose handlers finished them themselves are not lost
+                        kept |= await claims.find_done(connection, [one.job for one in mine])
             except (DatabaseUnavailable, TimeoutError) as error:
                 log.warning("leases_not_renewed", queue=self._queue, error=describe(error))
                 for one in mine:
@@ -273,10 +369,10 @@ class Worker:
                 await self._reclaim()
                 async with self._database.begin() as connection:
                     await claims.prune(connection, self._queue, after_seconds=_DONE_KEPT_SECONDS)
-                    (stats,) = await read_stats(connection, [self._queue])
             except DatabaseUnavailable as error:
                 log.warning("queue_unavailable", queue=self._queue, error=describe(error))
-            else:
+            (stats,) = await count_queues(self._database, [self._queue], seconds=_COUNT_SECONDS)
+            if not stats.error:
                 for state, count in (("waiting", stats.depth), ("running", stats.pending), ("dead", stats.dead)):
                     DEPTH.labels(self._queue, state).set(count)
                 OLDEST.labels(self._queue).set(stats.oldest_age_seconds)
@@ -286,11 +382,19 @@ class Worker:
         async with self._database.connect() as connection:
             expired = await claims.find_expired(connection, self._queue)
         for job in expired:
-            async with self._database.begin() as connection:
-                state = await claims.expire(connection, job)
-            if state is not None:
-                log.warning("job_reclaimed", job_id=job.id, queue=job.queue, attempts=job.attempts, state=state)
-                self._wake.set()
+            try:
+                async with self._database.begin() as connection:
+                    if job.attempts >= job.max_attempts:
+                        await self._tell_dead(connection, job, claims.WORKER_LOST)
+                    state = await claims.expire(connection, job)
+                    if state is None:
+                        raise JobLost
+            except JobLost:  # it was kept or finished after all
+                continue
+            log.warning("job_reclaimed", job_id=job.id, queue=job.queue, attempts=job.attempts, state=state)
+            if state == "dead":
+                JOBS.labels(job.queue, job.kind, "dead").inc()
+            self._wake.set()
 
     async def _listen(self) -> None:
         while True:

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from agent.report.v1 import report_service_pb2 as pb
 from agent.report.v1 import report_service_pb2_grpc as pb_grpc
 from kit.auth.authenticator import Authenticator, make_authenticator
-from kit.blobs import BlobStore, open_blobs
+from kit.blobs import BlobStore, open_storage
 from kit.db.engine import Database, open_database
 from kit.db.migrate import migrate
 from kit.lifecycle import Shutdown
 from kit.ops.sources import OpsSources
+from kit.ops.storage import StorageWatch
+from kit.queue.operators import RoomQueues
 from kit.queue.worker import open_worker
 from kit.room import Room, open_room
 from kit.rpc.server import RpcService
@@ -20,6 +21,7 @@ from kit.settings import (
     AuthSettings,
     CoreSettings,
     DatabaseSettings,
+    QueueSettings,
     RpcSettings,
     SettingsError,
     StorageSettings,
@@ -29,33 +31,50 @@ from kit.settings import (
 from services.report.analysis.language import LANGUAGES
 from services.report.analysis.lexicon import lexicon
 from services.report.analysis.words import form
-from services.report.builder import ReportBuilder
-from services.report.repository import BUILD, QUEUE, ReportRepository
+from services.report.deliveries import Deliveries
+from services.report.repository import DELIVER, QUEUE, ReportRepository
 from services.report.servicer import ReportServicer
 from services.report.settings import ReportSettings
+from services.report.steps import Steps
 from services.report.watch import RoomWatch
+from services.report.webhook import open_webhook
+from store.answers import Answers
 
 ROOM = "report"
-_BUILD_GRACE_SECONDS = 5.0
-"""A build that takes longer goes back to the queue; the calls before it have had most of the room's grace."""
+_STEP_GRACE_SECONDS = 5.0
+"""A step that takes longer goes back to the queue; the calls before it have had most of the room's grace."""
 
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; the database's tables come up to date first."""
-    core, auth, rpc, telemetry, settings, database, storage = load(
-        CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, ReportSettings, DatabaseSettings, StorageSettings
+    core, auth, rpc, telemetry, settings, database, storage, queue = load(
+        CoreSettings,
+        AuthSettings,
+        RpcSettings,
+        TelemetrySettings,
+        ReportSettings,
+        DatabaseSettings,
+        StorageSettings,
+        QueueSettings,
     )
     if database.database_url is None:
         raise SettingsError(["DATABASE_URL: the report room needs a database; `agent up` starts one"])
     url = database.database_url.get_secret_value()
     authenticator = make_authenticator(auth, core)
-    path = Path(storage.storage_path) if storage.storage_path else core.agent_data_dir / "blobs"
     await migrate(url)
     async with (
         open_database(url, room=ROOM) as opened,
-        open_blobs(storage.storage_mode, path) as blobs,
+        open_storage(storage, core) as blobs,
         open_report(
-            settings, opened, blobs, authenticator, shutdown, rpc=rpc, telemetry=telemetry, fail_fast=core.fail_fast
+            settings,
+            opened,
+            blobs,
+            authenticator,
+            shutdown,
+            inline=queue.inline,
+            rpc=rpc,
+            telemetry=telemetry,
+            fail_fast=core.fail_fast,
         ) as room,
     ):
         await room.stopped()
@@ -69,11 +88,12 @@ async def open_report(
     auth: Authenticator,
     shutdown: Shutdown,
     *,
+    inline: bool = False,
     rpc: RpcSettings | None = None,
     telemetry: TelemetrySettings | None = None,
     fail_fast: bool = False,
 ) -> AsyncIterator[Room]:
-    """Serve and build reports for the block.
+    """Serve, build and send reports for the block.
 
     Args:
         settings: of the room.
@@ -81,6 +101,7 @@ async def open_report(
         blobs: where artifacts are kept.
         auth: says who calls.
         shutdown: the process's wish to stop.
+        inline: whether a step is followed at once by the next, and callers wait for what they have queued.
         rpc: settings of the server; the defaults if None.
         telemetry: settings of the traces; none are exported if None.
         fail_fast: whether a failed check at the start ends the room.
@@ -90,35 +111,50 @@ async def open_report(
     """
     await asyncio.to_thread(_read_lexicons)
     repository = ReportRepository(database, settings.zone)
-    watch = RoomWatch(repository, blobs)
-    service = RpcService(
-        descriptor=pb.DESCRIPTOR.services_by_name["ReportService"],
-        servicer=ReportServicer(repository, blobs, shutdown.draining, settings.talk_interval_seconds),
-        add=pb_grpc.add_ReportServiceServicer_to_server,
-    )
-    async with (
-        open_worker(
-            database,
-            QUEUE,
-            {BUILD: ReportBuilder(repository, blobs).handle},
-            concurrency=settings.workers,
-            grace_seconds=_BUILD_GRACE_SECONDS,
-        ),
-        open_room(
-            ROOM,
-            listen=settings.listen,
-            metrics_listen=settings.metrics_listen,
-            services=[service],
-            auth=auth,
-            shutdown=shutdown,
-            readiness=watch.readiness,
-            sources=OpsSources(queues=watch.queues),
-            rpc=rpc,
-            telemetry=telemetry,
-            fail_fast=fail_fast,
-        ) as room,
-    ):
-        yield room
+    watch, queues = RoomWatch(repository, blobs), RoomQueues(database, [QUEUE], Answers())
+    async with AsyncExitStack() as stack:
+        channels = []
+        if settings.webhook is not None:
+            channels.append(await stack.enter_async_context(open_webhook(settings.webhook)))
+        steps = Steps(repository, blobs, {channel.name: channel.target for channel in channels})
+        worker = await stack.enter_async_context(
+            open_worker(
+                database,
+                QUEUE,
+                {**steps.handlers, DELIVER: Deliveries(repository, channels).deliver},
+                concurrency=settings.workers,
+                grace_seconds=_STEP_GRACE_SECONDS,
+                on_dead=repository.write_off,
+                inline=inline,
+            )
+        )
+        servicer = ReportServicer(
+            repository,
+            blobs,
+            shutdown.draining,
+            settings.talk_interval_seconds,
+            worker.run_through if inline else None,
+        )
+        service = RpcService(
+            descriptor=pb.DESCRIPTOR.services_by_name["ReportService"],
+            servicer=servicer,
+            add=pb_grpc.add_ReportServiceServicer_to_server,
+        )
+        yield await stack.enter_async_context(
+            open_room(
+                ROOM,
+                listen=settings.listen,
+                metrics_listen=settings.metrics_listen,
+                services=[service],
+                auth=auth,
+                shutdown=shutdown,
+                readiness=watch.readiness,
+                sources=OpsSources(queues=queues.queues, jobs=queues, storage=StorageWatch(blobs).health),
+                rpc=rpc,
+                telemetry=telemetry,
+                fail_fast=fail_fast,
+            )
+        )
 
 
 def _read_lexicons() -> None:

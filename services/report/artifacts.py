@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from services.report.analysis.language import main_language
 from services.report.document import Report
 from services.report.enhancer import CleanLine, Turn, clean_lines, turns
 from services.report.renderers.report_markdown import report_md
@@ -45,11 +47,10 @@ class _Material:
     segments: tuple[Segment, ...]
     lines: tuple[CleanLine, ...]
     turns: tuple[Turn, ...]
-    report: Report
     words: Wording
 
 
-_RENDERERS: Mapping[tuple[str, str], Callable[[_Material], str]] = {
+_TRANSCRIPTS: Mapping[tuple[str, str], Callable[[_Material], str]] = {
     ("raw", "txt"): lambda made: raw_txt(made.segments),
     ("raw", "json"): lambda made: raw_json(made.segments, made.transcript),
     ("raw", "md"): lambda made: raw_md(made.segments, made.transcript, made.words),
@@ -60,23 +61,42 @@ _RENDERERS: Mapping[tuple[str, str], Callable[[_Material], str]] = {
     ("clean", "md"): lambda made: clean_md(made.turns, made.transcript, made.words),
     ("clean", "srt"): lambda made: srt(clean_cues(made.lines)),
     ("clean", "vtt"): lambda made: vtt(clean_cues(made.lines)),
-    ("report", "txt"): lambda made: report_txt(made.report),
-    ("report", "json"): lambda made: to_json(report_message(made.report)),
-    ("report", "md"): lambda made: report_md(made.report),
+}
+_REPORTS: Mapping[tuple[str, str], Callable[[Report], str]] = {
+    ("report", "txt"): report_txt,
+    ("report", "json"): lambda report: to_json(report_message(report)),
+    ("report", "md"): report_md,
 }
 KINDS: Mapping[str, tuple[str, ...]] = {
-    kind: tuple(fmt for other, fmt in _RENDERERS if other == kind) for kind in ("raw", "clean", "report")
+    kind: tuple(fmt for other, fmt in (*_TRANSCRIPTS, *_REPORTS) if other == kind)
+    for kind in ("raw", "clean", "report")
 }
 """Formats by kind."""
 
 
-def render(transcript: Transcript, report: Report) -> tuple[Rendered, ...]:
-    """Every artifact of one revision."""
-    lines = clean_lines(transcript)
-    made = _Material(transcript, transcript.in_time_order, lines, turns(lines), report, wording(report.language))
-    return tuple(Rendered(kind, fmt, write(made).encode("utf-8")) for (kind, fmt), write in _RENDERERS.items())
+def render_transcripts(transcript: Transcript) -> tuple[Rendered, ...]:
+    """The raw and the clean transcript of one revision, in every format; pure."""
+    lines, segments = clean_lines(transcript), transcript.in_time_order
+    language = main_language((segment.text for segment in segments), transcript.language)
+    made = _Material(transcript, segments, lines, turns(lines), wording(language))
+    return tuple(Rendered(kind, fmt, write(made).encode("utf-8")) for (kind, fmt), write in _TRANSCRIPTS.items())
 
 
-def blob_key(tenant_id: str, meeting_id: str, revision: int, kind: str, fmt: str) -> str:
-    """Key of an artifact's bytes; a new revision never overwrites the files of an older one."""
-    return f"tenants/{tenant_id}/meetings/{meeting_id}/artifacts/{revision}/{kind}.{fmt}"
+def render_report(report: Report) -> tuple[Rendered, ...]:
+    """The report of one revision, in every format; pure."""
+    return tuple(Rendered(kind, fmt, write(report).encode("utf-8")) for (kind, fmt), write in _REPORTS.items())
+
+
+def blob_prefix(tenant_id: str, meeting_id: str) -> str:
+    """Where all artifacts of a meeting lie."""
+    return f"tenants/{tenant_id}/meetings/{meeting_id}/artifacts"
+
+
+def blob_key(tenant_id: str, meeting_id: str, revision: int, file: Rendered) -> str:
+    """Key of an artifact's bytes.
+
+    It holds a digest of them: whoever makes a file again, a worker that lost its job too, never changes what a row of
+    the store points at.
+    """
+    digest = hashlib.sha256(file.data).hexdigest()[:16]
+    return f"{blob_prefix(tenant_id, meeting_id)}/{revision}/{file.kind}-{digest}.{file.fmt}"

@@ -1,14 +1,14 @@
 """What a caller of the report room can act on.
 
-NotFound             MeetingNotFound, ArtifactNotFound
+NotFound             MeetingNotFound, ArtifactNotFound, DeliveryNotFound
 FailedPrecondition   ReportNotReady, MeetingNotEnded
 InvalidArgument      StreamProtocolBroken, UnknownFormat, RequestIdReused
-Unimplemented        NotInThisRelease
+Unavailable          DeliveryFailed, to the queue only
 """
 
 from collections.abc import Iterable
 
-from kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 
 class MeetingNotFound(NotFound):
@@ -27,6 +27,15 @@ class ArtifactNotFound(NotFound):
 
     def __init__(self, kind: str, fmt: str, message: str = "") -> None:
         super().__init__(message, kind=kind, format=fmt)
+
+
+class DeliveryNotFound(NotFound):
+    """No delivery with this id is visible to the caller."""
+
+    reason = "ERROR_REASON_DELIVERY_NOT_FOUND"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(delivery_id=delivery_id)
 
 
 class ReportNotReady(FailedPrecondition):
@@ -68,7 +77,7 @@ class UnknownFormat(InvalidArgument):
 
 
 class RequestIdReused(InvalidArgument):
-    """The request_id came before, with another meeting."""
+    """The request_id came before, with another meeting or delivery."""
 
     reason = "ERROR_REASON_REQUEST_ID_REUSED"
 
@@ -76,8 +85,5 @@ class RequestIdReused(InvalidArgument):
         super().__init__(request_id=request_id)
 
 
-class NotInThisRelease(Unimplemented):
-    """Sending reports by e-mail, webhook or Telegram is part of the contract but not of this release."""
-
-    def __init__(self, rpc: str) -> None:
-        super().__init__(rpc=rpc)
+class DeliveryFailed(Unavailable):
+    """The receiver did not take the report now; what is said of it holds neither address nor content."""

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db.engine import Database, DatabaseUnavailable
-from kit.queue.job import QueueStats
-from kit.queue.queue import enqueue, read_stats
+from kit.ids import new_id
+from kit.queue import claims
+from kit.queue.job import Job
+from kit.queue.queue import enqueue
 from kit.queue.wake import notify
 from services.report.document import CoverageTotals, ParticipantCoverage
-from services.report.errors import MeetingNotEnded, MeetingNotFound, ReportNotReady, RequestIdReused
+from services.report.errors import (
+    ArtifactNotFound,
+    DeliveryNotFound,
+    MeetingNotEnded,
+    MeetingNotFound,
+    ReportNotReady,
+    RequestIdReused,
+)
+from services.report.rows import ArtifactRow, DeliveryRow, Kept, Revision
 from services.report.transcript import Segment, Transcript, Word
-from store.models import artifacts, coverage, idempotency_keys, meetings, participants, reports, segments
+from store.answers import Answers
+from store.models import artifacts, coverage, deliveries, meetings, participants, reports, segments
 
 QUEUE = "report"
-BUILD = "build_report"
+ENHANCE, REPORT, DELIVER = "build_report", "report", "deliver"
+"""The steps. ingest enqueues the first of them by this name, as what it asks for is a report."""
 _MODES = ("interview", "meeting", "call")
 _ENDED = ("finished", "finishing")
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactRow:
-    """One file of a meeting and where its bytes lie."""
-
-    kind: str
-    fmt: str
-    revision: int
-    content_type: str
-    blob_key: str
-    size_bytes: int
-    create_time: datetime
+_BUILD_ATTEMPTS = 8
+_DELIVERY_ATTEMPTS = 30
+"""With the queue's pauses they last about four hours; a receiver that says how long it wants to rest gets more."""
 
 
 class ReportRepository:
-    """Meetings, their text and coverage; reports and artifacts."""
+    """Meetings, their text and coverage; reports, artifacts and deliveries.
+
+    Transactions lock a meeting's or a delivery's row first and come to the queue last.
+    """
 
     def __init__(self, database: Database, zone: tzinfo) -> None:
         self._database = database
@@ -101,124 +105,281 @@ class ReportRepository:
         return body
 
     async def artifacts(self, tenant_id: str, meeting_id: str) -> list[ArtifactRow]:
-        """The files of the newest revision that has any, by kind and format.
+        """The files, each of the newest revision that has it, by kind and format.
 
         Raises:
             MeetingNotFound: there is no such meeting for this tenant.
             ReportNotReady: nothing was made yet.
         """
-        mine = (artifacts.c.meeting_id == meeting_id, artifacts.c.tenant_id == tenant_id)
-        newest = select(func.max(artifacts.c.revision)).where(*mine).scalar_subquery()
         async with self._database.connect() as connection:
             meeting = await _meeting(connection, tenant_id, meeting_id)
             rows = await connection.execute(
                 select(artifacts)
-                .where(*mine, artifacts.c.revision == newest)
-                .order_by(artifacts.c.kind, artifacts.c.format)
+                .where(artifacts.c.meeting_id == meeting_id, artifacts.c.tenant_id == tenant_id)
+                .ext(distinct_on(artifacts.c.kind, artifacts.c.format))
+                .order_by(artifacts.c.kind, artifacts.c.format, artifacts.c.revision.desc())
             )
-            found = [
-                ArtifactRow(
-                    row.kind, row.format, row.revision, row.content_type, row.blob_key, row.bytes, row.create_time
-                )
-                for row in rows
-            ]
+            found = [_artifact(row) for row in rows]
         if not found:
             raise ReportNotReady(meeting_id, meeting.report_state)
         return found
 
-    async def save(
-        self,
-        tenant_id: str,
-        meeting_id: str,
-        revision: int,
-        body: dict[str, Any],
-        transcript_sha256: str,
-        files: Sequence[ArtifactRow],
-    ) -> bool:
-        """Keep a report with its files and call it ready, in one transaction; again for the same revision replaces it.
+    async def artifact(self, tenant_id: str, meeting_id: str, kind: str, fmt: str) -> ArtifactRow:
+        """One file, of the newest revision that has it.
 
-        Returns:
-            Whether the meeting is still there; if not, nothing was kept.
+        Raises:
+            MeetingNotFound: there is no such meeting for this tenant.
+            ReportNotReady: it was not made yet.
+            ArtifactNotFound: the report is ready, but an earlier version made no such file.
+        """
+        async with self._database.connect() as connection:
+            meeting = await _meeting(connection, tenant_id, meeting_id)
+            rows = await connection.execute(
+                select(artifacts)
+                .where(artifacts.c.meeting_id == meeting_id, artifacts.c.tenant_id == tenant_id)
+                .where(artifacts.c.kind == kind, artifacts.c.format == fmt)
+                .order_by(artifacts.c.revision.desc())
+                .limit(1)
+            )
+            row = rows.one_or_none()
+        if row is not None:
+            return _artifact(row)
+        if meeting.report_state == "ready":
+            raise ArtifactNotFound(kind, fmt)
+        raise ReportNotReady(meeting_id, meeting.report_state)
+
+    async def keep_transcripts(self, job: Job, revision: Revision, files: Sequence[ArtifactRow]) -> Kept:
+        """Store the files of the transcripts, finish the step and enqueue the report, in one transaction.
+
+        Raises:
+            JobLost: the job is another worker's by now.
         """
         async with self._database.begin() as connection:
-            there = await connection.scalar(
-                select(meetings.c.id)
-                .where(meetings.c.id == meeting_id, meetings.c.tenant_id == tenant_id)
-                .with_for_update()
+            meeting = await _locked(connection, revision)
+            if meeting is None:
+                return Kept(gone=True)
+            current = meeting.revision == revision.number
+            replaced = await _keep_files(connection, revision, files) if current else [one.blob_key for one in files]
+            if current and meeting.report_state in ("none", "failed"):
+                await connection.execute(update(meetings).where(_is(revision)).values(report_state="queued"))
+            await claims.finish(connection, job)
+            following = await _enqueue(
+                connection, REPORT if current else ENHANCE, revision.at(meeting.revision), revision.meeting_id
             )
-            if there is None:
-                return False
-            key = {"tenant_id": tenant_id, "meeting_id": meeting_id, "revision": revision}
-            report = insert(reports).values(**key, body=body, transcript_sha256=transcript_sha256)
+        return Kept(current, following=[following], unused=replaced)
+
+    async def keep_report(
+        self,
+        job: Job,
+        revision: Revision,
+        body: Mapping[str, Any],
+        transcript_sha256: str,
+        files: Sequence[ArtifactRow],
+        channels: Mapping[str, str],
+    ) -> Kept:
+        """Store a report with its files, call it ready, finish the step and enqueue what sends it, in one transaction.
+
+        A report of the same revision is replaced. What was sent of this revision is not sent again.
+
+        Args:
+            job: of the step.
+            revision: that the job was enqueued for; a newer one in the store makes the result void.
+            body: the report as protobuf JSON.
+            transcript_sha256: of the text that it was built from.
+            files: of the report.
+            channels: targets by channel.
+
+        Raises:
+            JobLost: the job is another worker's by now.
+        """
+        async with self._database.begin() as connection:
+            meeting = await _locked(connection, revision)
+            if meeting is None:
+                return Kept(gone=True)
+            if meeting.revision != revision.number:
+                await claims.finish(connection, job)
+                newer = await _enqueue(connection, ENHANCE, revision.at(meeting.revision), revision.meeting_id)
+                return Kept(following=[newer], unused=[one.blob_key for one in files])
+            built = {"body": dict(body), "transcript_sha256": transcript_sha256}
             await connection.execute(
-                report.on_conflict_do_update(
+                insert(reports)
+                .values(**_key(revision), **built)
+                .on_conflict_do_update(
                     index_elements=[reports.c.meeting_id, reports.c.revision],
-                    set_={"body": body, "transcript_sha256": transcript_sha256, "create_time": func.now()},
+                    set_={**built, "create_time": func.now()},
                 )
             )
-            await _keep_files(connection, key, files)
-            await connection.execute(
-                update(meetings)
-                .where(meetings.c.id == meeting_id, meetings.c.tenant_id == tenant_id)
-                .where(meetings.c.revision == revision)
-                .values(report_state="ready")
-            )
-        return True
+            replaced = await _keep_files(connection, revision, files)
+            await connection.execute(update(meetings).where(_is(revision)).values(report_state="ready"))
+            waiting = await _order_deliveries(connection, revision, channels)
+            await claims.finish(connection, job)
+            following = [await _enqueue_delivery(connection, one) for one in waiting]
+        return Kept(True, following=following, unused=replaced)
 
-    async def fail(self, tenant_id: str, meeting_id: str) -> None:
-        """Say that the report could not be built, unless an older one can be shown."""
-        built = select(reports.c.revision).where(reports.c.meeting_id == meeting_id).exists()
+    async def finish(self, job: Job) -> None:
+        """Finish a step that leaves nothing.
+
+        Raises:
+            JobLost: the job is another worker's by now.
+        """
         async with self._database.begin() as connection:
-            await connection.execute(
-                update(meetings)
-                .where(meetings.c.id == meeting_id, meetings.c.tenant_id == tenant_id, ~built)
-                .values(report_state="failed")
+            await claims.finish(connection, job)
+
+    async def without_row(self, revision: Revision, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that no artifact's row names."""
+        async with self._database.connect() as connection:
+            named = await connection.scalars(
+                select(artifacts.c.blob_key).where(
+                    artifacts.c.meeting_id == revision.meeting_id,
+                    artifacts.c.tenant_id == revision.tenant_id,
+                    artifacts.c.blob_key.in_(keys),
+                )
             )
+            return sorted(set(keys) - set(named))
+
+    async def write_off(self, connection: AsyncConnection, job: Job, error: str) -> None:
+        """Say, in the transaction in which a job dies, what that means.
+
+        A meeting whose report could not be built shows an older one, or "failed"; a delivery is "failed". A report
+        that could not be sent is ready all the same.
+        """
+        if job.kind == DELIVER:
+            await connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == str(job.payload["delivery_id"]), deliveries.c.state == "pending")
+                .values(state="failed", last_error=error, update_time=func.now())
+            )
+            return
+        revision = Revision.of(job)
+        built = select(reports.c.revision).where(reports.c.meeting_id == revision.meeting_id).exists()
+        await connection.execute(update(meetings).where(_is(revision), ~built).values(report_state="failed"))
 
     async def rebuild(self, tenant_id: str, meeting_id: str, rpc: str, request_id: str) -> str:
         """Queue a build of the meeting's report and files; the same request_id gives the same job.
 
         Returns:
-            Identifier of the job; that of the waiting one if a build is queued already.
+            Identifier of the first step's job; that of the waiting one if a build is queued already.
 
         Raises:
             MeetingNotFound: there is no such meeting for this tenant.
             MeetingNotEnded: it is still running.
             RequestIdReused: the request_id came before, with another meeting.
         """
+        answers = Answers(tenant_id)
         async with self._database.begin() as connection:
-            meeting = await _meeting(connection, tenant_id, meeting_id, lock=True)
             if request_id:
-                answered = await connection.scalar(
-                    select(idempotency_keys.c.response).where(
-                        idempotency_keys.c.tenant_id == tenant_id,
-                        idempotency_keys.c.scope == rpc,
-                        idempotency_keys.c.key == request_id,
-                    )
-                )
+                answered = await answers.recall(connection, rpc, request_id)
                 if answered is not None:
                     if answered["meetingId"] != meeting_id:
                         raise RequestIdReused(request_id)
                     return str(answered["jobId"])
+            meeting = await _meeting(connection, tenant_id, meeting_id, lock=True)
             if meeting.state not in _ENDED:
                 raise MeetingNotEnded(meeting_id, meeting.state)
-            job_id = await _queue_build(connection, tenant_id, meeting_id, meeting.revision)
+            revision = Revision(tenant_id, meeting_id, meeting.revision)
             if meeting.report_state != "ready":
-                await connection.execute(
-                    update(meetings)
-                    .where(meetings.c.id == meeting_id, meetings.c.tenant_id == tenant_id)
-                    .values(report_state="queued")
-                )
+                await connection.execute(update(meetings).where(_is(revision)).values(report_state="queued"))
+            job_id = await _enqueue(connection, ENHANCE, revision, meeting_id)
             if request_id:
-                answer = {"meetingId": meeting_id, "jobId": job_id}
-                await connection.execute(
-                    insert(idempotency_keys)
-                    .values(tenant_id=tenant_id, scope=rpc, key=request_id, response=answer)
-                    .on_conflict_do_nothing()
-                )
+                await answers.remember(connection, rpc, request_id, {"meetingId": meeting_id, "jobId": job_id})
         with suppress(DatabaseUnavailable):  # then the worker finds it a second later
             await notify(self._database, QUEUE)
         return job_id
+
+    async def deliveries(self, tenant_id: str, meeting_id: str) -> list[DeliveryRow]:
+        """Where the reports of a meeting were sent, newest first.
+
+        Raises:
+            MeetingNotFound: there is no such meeting for this tenant.
+        """
+        async with self._database.connect() as connection:
+            await _meeting(connection, tenant_id, meeting_id)
+            rows = await connection.execute(
+                select(deliveries)
+                .where(deliveries.c.meeting_id == meeting_id, deliveries.c.tenant_id == tenant_id)
+                .order_by(deliveries.c.create_time.desc(), deliveries.c.id.desc())
+            )
+            return [_delivery(row) for row in rows]
+
+    async def begin_delivery(self, tenant_id: str, delivery_id: str) -> tuple[DeliveryRow, dict[str, Any]] | None:
+        """Count an attempt at sending; returns the delivery and its report as protobuf JSON.
+
+        None if there is nothing to send: it was sent, it was skipped, or its meeting is gone.
+        """
+        async with self._database.begin() as connection:
+            row = (
+                await connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == delivery_id, deliveries.c.tenant_id == tenant_id)
+                    .where(deliveries.c.state.in_(["pending", "failed"]))
+                    .values(state="pending", attempts=deliveries.c.attempts + 1, update_time=func.now())
+                    .returning(deliveries)
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            body: dict[str, Any] | None = await connection.scalar(
+                select(reports.c.body).where(
+                    reports.c.meeting_id == row.meeting_id,
+                    reports.c.tenant_id == tenant_id,
+                    reports.c.revision == row.revision,
+                )
+            )
+        return (_delivery(row), body) if body is not None else None
+
+    async def end_delivery(self, job: Job, delivery: DeliveryRow, state: str, error: str = "") -> None:
+        """Say that a delivery was "sent" or "skipped" and finish the step, in one transaction.
+
+        Raises:
+            JobLost: the job is another worker's by now.
+        """
+        async with self._database.begin() as connection:
+            await connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery.delivery_id, deliveries.c.tenant_id == delivery.tenant_id)
+                .values(state=state, last_error=error, update_time=func.now())
+            )
+            await claims.finish(connection, job)
+
+    async def note_failure(self, delivery: DeliveryRow, error: str) -> None:
+        """Say why a delivery was not taken; it will be tried again or given up."""
+        async with self._database.begin() as connection:
+            await connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery.delivery_id, deliveries.c.tenant_id == delivery.tenant_id)
+                .where(deliveries.c.state == "pending")
+                .values(last_error=error, update_time=func.now())
+            )
+
+    async def redeliver(self, tenant_id: str, delivery_id: str, request_id: str) -> DeliveryRow:
+        """Queue a delivery once more, also one that was sent; the same request_id does so once.
+
+        Returns:
+            The delivery as it is now.
+
+        Raises:
+            DeliveryNotFound: there is no such delivery for this tenant.
+            RequestIdReused: the request_id came before, with another delivery.
+        """
+        answers = Answers(tenant_id)
+        mine = (deliveries.c.id == delivery_id, deliveries.c.tenant_id == tenant_id)
+        async with self._database.begin() as connection:
+            answered = await answers.recall(connection, "Redeliver", request_id) if request_id else None
+            if answered is not None and answered["deliveryId"] != delivery_id:
+                raise RequestIdReused(request_id)
+            row = (await connection.execute(select(deliveries).where(*mine).with_for_update())).one_or_none()
+            if row is None:
+                raise DeliveryNotFound(delivery_id)
+            if answered is not None:
+                return _delivery(row)
+            again = {"state": "pending", "last_error": "", "update_time": func.now()}
+            row = (await connection.execute(update(deliveries).where(*mine).values(again).returning(deliveries))).one()
+            await _enqueue_delivery(connection, _delivery(row))
+            if request_id:
+                await answers.remember(connection, "Redeliver", request_id, {"deliveryId": delivery_id})
+        with suppress(DatabaseUnavailable):
+            await notify(self._database, QUEUE)
+        return _delivery(row)
 
     async def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -228,15 +389,17 @@ class ReportRepository:
         """
         await self._database.ping()
 
-    async def queue_stats(self) -> QueueStats:
-        """Counts of the queue of builds.
 
-        Raises:
-            DatabaseUnavailable: the database is away.
-        """
-        async with self._database.connect() as connection:
-            (stats,) = await read_stats(connection, [QUEUE])
-        return stats
+def _is(revision: Revision) -> Any:
+    return and_(meetings.c.id == revision.meeting_id, meetings.c.tenant_id == revision.tenant_id)
+
+
+def _key(revision: Revision) -> dict[str, Any]:
+    return {"tenant_id": revision.tenant_id, "meeting_id": revision.meeting_id, "revision": revision.number}
+
+
+async def _locked(connection: AsyncConnection, revision: Revision) -> Any:
+    return (await connection.execute(select(meetings).where(_is(revision)).with_for_update())).one_or_none()
 
 
 async def _meeting(connection: AsyncConnection, tenant_id: str, meeting_id: str, *, lock: bool = False) -> Any:
@@ -282,12 +445,21 @@ async def _coverage(
     )
 
 
-async def _keep_files(connection: AsyncConnection, key: dict[str, Any], files: Iterable[ArtifactRow]) -> None:
+async def _keep_files(connection: AsyncConnection, revision: Revision, files: Sequence[ArtifactRow]) -> list[str]:
+    """Store rows of files; returns the keys that rows of the same files named until now."""
+    before = await connection.scalars(
+        select(artifacts.c.blob_key).where(
+            artifacts.c.meeting_id == revision.meeting_id,
+            artifacts.c.revision == revision.number,
+            artifacts.c.kind.in_({file.kind for file in files}),
+        )
+    )
+    replaced = set(before) - {file.blob_key for file in files}
     for file in files:
         changing = {"content_type": file.content_type, "blob_key": file.blob_key, "bytes": file.size_bytes}
         await connection.execute(
             insert(artifacts)
-            .values(**key, kind=file.kind, format=file.fmt, **changing)
+            .values(**_key(revision), kind=file.kind, format=file.fmt, **changing)
             .on_conflict_do_update(
                 index_elements=[
                     artifacts.c.meeting_id,
@@ -298,17 +470,72 @@ async def _keep_files(connection: AsyncConnection, key: dict[str, Any], files: I
                 set_={**changing, "create_time": func.now()},
             )
         )
+    return sorted(replaced)
 
 
-async def _queue_build(connection: AsyncConnection, tenant_id: str, meeting_id: str, revision: int) -> str:
+async def _order_deliveries(
+    connection: AsyncConnection, revision: Revision, channels: Mapping[str, str]
+) -> list[DeliveryRow]:
+    """Note that the revision is to be sent; returns what is not sent yet, by channel."""
+    for channel, target in channels.items():
+        await connection.execute(
+            insert(deliveries)
+            .values(id=new_id(), **_key(revision), channel=channel, target=target)
+            .on_conflict_do_nothing(
+                index_elements=[
+                    deliveries.c.meeting_id,
+                    deliveries.c.revision,
+                    deliveries.c.channel,
+                    deliveries.c.target,
+                ]
+            )
+        )
+    rows = await connection.execute(
+        select(deliveries)
+        .where(deliveries.c.meeting_id == revision.meeting_id, deliveries.c.tenant_id == revision.tenant_id)
+        .where(deliveries.c.revision == revision.number, deliveries.c.state == "pending")
+        .order_by(deliveries.c.channel)
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def _enqueue(connection: AsyncConnection, kind: str, revision: Revision, key: str, **payload: str) -> str:
     return await enqueue(
         connection,
         QUEUE,
-        BUILD,
-        {"meeting_id": meeting_id, "tenant_id": tenant_id, "revision": revision},
-        tenant_id=tenant_id,
-        key=meeting_id,
-        dedupe=f"{BUILD}/{meeting_id}/{revision}",
+        kind,
+        {"meeting_id": revision.meeting_id, "tenant_id": revision.tenant_id, "revision": revision.number, **payload},
+        tenant_id=revision.tenant_id,
+        key=key,
+        dedupe="/".join((kind, revision.meeting_id, str(revision.number), *payload.values())),
+        priority=-1 if kind == DELIVER else 0,  # receivers that do not answer must not keep reports from being built
+        max_attempts=_DELIVERY_ATTEMPTS if kind == DELIVER else _BUILD_ATTEMPTS,
+    )
+
+
+async def _enqueue_delivery(connection: AsyncConnection, delivery: DeliveryRow) -> str:
+    # A line of its own: a receiver that is away must not hold up the meeting's other steps and channels.
+    revision = Revision(delivery.tenant_id, delivery.meeting_id, delivery.revision)
+    key = f"{delivery.meeting_id}/{delivery.channel}"
+    return await _enqueue(connection, DELIVER, revision, key, delivery_id=delivery.delivery_id)
+
+
+def _artifact(row: Any) -> ArtifactRow:
+    return ArtifactRow(row.kind, row.format, row.revision, row.content_type, row.blob_key, row.bytes, row.create_time)
+
+
+def _delivery(row: Any) -> DeliveryRow:
+    return DeliveryRow(
+        delivery_id=row.id,
+        meeting_id=row.meeting_id,
+        tenant_id=row.tenant_id,
+        revision=row.revision,
+        channel=row.channel,
+        target=row.target,
+        state=row.state,
+        last_error=row.last_error,
+        create_time=row.create_time,
+        update_time=row.update_time,
     )
 
 

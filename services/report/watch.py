@@ -1,14 +1,12 @@
-"""What the report room tells its operator: the checks it stands on and the queue it works on."""
+"""What the report room tells its operator: the checks it stands on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.ops.v1 import ops_service_pb2 as ops
 from kit.errors import AppError
 from kit.ops.sources import Check
-from kit.queue.job import QueueStats
 
 
 class Health(Protocol):
@@ -32,8 +30,6 @@ class Database(Protocol):
 
     async def ping(self) -> None: ...
 
-    async def queue_stats(self) -> QueueStats: ...
-
 
 class RoomWatch:
     """Asks the database and the blob store how they are."""
@@ -45,22 +41,6 @@ class RoomWatch:
     async def readiness(self) -> Sequence[Check]:
         """Checks of the database and of the blob store; both are needed to build and to serve."""
         return [await self._check_database(), await self._check_blobs()]
-
-    async def queues(self) -> Sequence[ops.QueueStatus]:
-        """The queue of builds."""
-        try:
-            stats = await self._database.queue_stats()
-        except AppError as error:
-            return [ops.QueueStatus(queue="report", error=error.message)]
-        return [
-            ops.QueueStatus(
-                queue=stats.queue,
-                depth=stats.depth,
-                pending=stats.pending,
-                dead=stats.dead,
-                oldest_age_seconds=round(stats.oldest_age_seconds),
-            )
-        ]
 
     async def _check_database(self) -> Check:
         try:

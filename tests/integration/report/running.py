@@ -51,11 +51,12 @@ class RunningReport:
     user: Any
     service: Any
     channel: grpc.aio.Channel
+    user_channel: grpc.aio.Channel
     shutdown: Shutdown
 
 
 @asynccontextmanager
-async def running_report(root: Path, **settings: Any) -> AsyncIterator[RunningReport]:
+async def running_report(root: Path, *, inline: bool = False, **settings: Any) -> AsyncIterator[RunningReport]:
     """Serve over an empty database; blobs lie below `root`."""
     shutdown = Shutdown()
     asked = ReportSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", **settings)
@@ -63,12 +64,12 @@ async def running_report(root: Path, **settings: Any) -> AsyncIterator[RunningRe
     async with (
         fresh_database() as database,
         open_blobs("local_fs", root / "blobs") as blobs,
-        open_report(asked, database, blobs, auth, shutdown) as room,
+        open_report(asked, database, blobs, auth, shutdown, inline=inline) as room,
         open_channel(room.server.address, api_key=USER_KEY) as user,
         open_channel(room.server.address, api_key=SERVICE_KEY) as service,
     ):
         user_stub, service_stub = pb_grpc.ReportServiceStub(user), pb_grpc.ReportServiceStub(service)
-        yield RunningReport(database, blobs, user_stub, service_stub, service, shutdown)
+        yield RunningReport(database, blobs, user_stub, service_stub, service, user, shutdown)
 
 
 async def hold_meeting(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.report.analysis.analyser import analyse
-from services.report.artifacts import KINDS, render
+from services.report.artifacts import KINDS, render_report, render_transcripts
 from services.report.document import CoverageTotals, ParticipantCoverage
 from services.report.transcript import Segment, Transcript, Word
 from services.report.verification import verify
@@ -108,5 +108,5 @@ def test_every_claim_has_evidence_whatever_is_said(made: Transcript) -> None:
         speaker.talk_ms for speaker in report.talk.speakers
     )
     assert to_json(report_message(report))
-    files = render(made, report)
+    files = (*render_transcripts(made), *render_report(report))
     assert [(file.kind, file.fmt) for file in files] == [(kind, fmt) for kind in KINDS for fmt in KINDS[kind]]

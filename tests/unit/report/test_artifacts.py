@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from agent.common.v1 import report_pb2
 from services.report.analysis.analyser import analyse
-from services.report.artifacts import KINDS, blob_key, render
+from services.report.artifacts import KINDS, Rendered, blob_key, render_report, render_transcripts
 from services.report.document import CoverageTotals, ParticipantCoverage
 from services.report.wire import report_message
 from tests.unit.report.interview import ENGLISH, NOW, RUSSIAN, transcript
@@ -18,7 +18,8 @@ COVERAGE = (ParticipantCoverage("ben", "Ben", CoverageTotals(transcribed=24_000,
 
 def files(said: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], str]:
     made = transcript(said, COVERAGE)
-    return {(one.kind, one.fmt): one.data.decode("utf-8") for one in render(made, analyse(made, NOW))}
+    rendered = (*render_transcripts(made), *render_report(analyse(made, NOW)))
+    return {(one.kind, one.fmt): one.data.decode("utf-8") for one in rendered}
 
 
 def test_every_kind_and_format_is_made() -> None:
@@ -76,4 +77,6 @@ def test_speech_cannot_fake_a_cue(kind: str, fmt: str) -> None:
 
 
 def test_a_revision_has_its_own_key() -> None:
-    assert blob_key("t", "m", 2, "raw", "txt") == "tenants/t/meetings/m/artifacts/2/raw.txt"
+    first, second = Rendered("raw", "txt", b"one"), Rendered("raw", "txt", b"two")
+    assert blob_key("t", "m", 2, first) == "tenants/t/meetings/m/artifacts/2/raw-7692c3ad3540bb80.txt"
+    assert blob_key("t", "m", 2, first) != blob_key("t", "m", 2, second)

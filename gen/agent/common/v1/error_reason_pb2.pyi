@@ -63,6 +63,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The state is not the one the caller expected.
     {"reason": "ERROR_REASON_STATE_CHANGED", "metadata": {"expected": "dead", "actual": "ready"}}
     """
+    ERROR_REASON_QUEUE_NOT_FOUND: _ErrorReason.ValueType  # 10
+    """The room works on no queue of this name.
+    {"reason": "ERROR_REASON_QUEUE_NOT_FOUND", "metadata": {"queue": "x"}}
+    """
+    ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 11
+    """There is no such job, or no longer.
+    {"reason": "ERROR_REASON_JOB_NOT_FOUND", "metadata": {"jobId": "x"}}
+    """
     ERROR_REASON_MEETING_NOT_FOUND: _ErrorReason.ValueType  # 20
     """No meeting with this id is visible to the caller.
     {"reason": "ERROR_REASON_MEETING_NOT_FOUND", "metadata": {"meetingId": "x"}}
@@ -155,6 +163,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The meeting has no artifact of this kind and format.
     {"reason": "ERROR_REASON_ARTIFACT_NOT_FOUND", "metadata": {"kind": "clean", "format": "srt"}}
     """
+    ERROR_REASON_DELIVERY_NOT_FOUND: _ErrorReason.ValueType  # 102
+    """There is no such delivery.
+    {"reason": "ERROR_REASON_DELIVERY_NOT_FOUND", "metadata": {"deliveryId": "x"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names why a call failed."""
@@ -196,6 +208,14 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 8
 ERROR_REASON_STATE_CHANGED: ErrorReason.ValueType  # 9
 """The state is not the one the caller expected.
 {"reason": "ERROR_REASON_STATE_CHANGED", "metadata": {"expected": "dead", "actual": "ready"}}
+"""
+ERROR_REASON_QUEUE_NOT_FOUND: ErrorReason.ValueType  # 10
+"""The room works on no queue of this name.
+{"reason": "ERROR_REASON_QUEUE_NOT_FOUND", "metadata": {"queue": "x"}}
+"""
+ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 11
+"""There is no such job, or no longer.
+{"reason": "ERROR_REASON_JOB_NOT_FOUND", "metadata": {"jobId": "x"}}
 """
 ERROR_REASON_MEETING_NOT_FOUND: ErrorReason.ValueType  # 20
 """No meeting with this id is visible to the caller.
@@ -288,5 +308,9 @@ ERROR_REASON_REPORT_NOT_READY: ErrorReason.ValueType  # 100
 ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason.ValueType  # 101
 """The meeting has no artifact of this kind and format.
 {"reason": "ERROR_REASON_ARTIFACT_NOT_FOUND", "metadata": {"kind": "clean", "format": "srt"}}
+"""
+ERROR_REASON_DELIVERY_NOT_FOUND: ErrorReason.ValueType  # 102
+"""There is no such delivery.
+{"reason": "ERROR_REASON_DELIVERY_NOT_FOUND", "metadata": {"deliveryId": "x"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

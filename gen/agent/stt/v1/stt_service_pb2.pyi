@@ -82,6 +82,7 @@ class RecognizeOpen(_message.Message):
     START_SAMPLE_FIELD_NUMBER: _builtins.int
     INTERIM_FIELD_NUMBER: _builtins.int
     MEETING_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """ISO 639-1 code; empty to detect it and pin it after the first sure final."""
     start_sample: _builtins.int
@@ -90,6 +91,8 @@ class RecognizeOpen(_message.Message):
     """Whether interim text is wanted."""
     meeting_id: _builtins.str
     """Meeting that the track belongs to, for logs."""
+    tenant_id: _builtins.str
+    """Tenant that pays for the recognition; empty for none in particular."""
     @_builtins.property
     def hot_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words to expect; may harm a small model, off when empty."""
@@ -102,10 +105,11 @@ class RecognizeOpen(_message.Message):
         start_sample: _builtins.int = ...,
         interim: _builtins.bool = ...,
         meeting_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_words", b"hot_words", "interim", b"interim", "language", b"language", "meeting_id", b"meeting_id", "start_sample", b"start_sample"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_words", b"hot_words", "interim", b"interim", "language", b"language", "meeting_id", b"meeting_id", "start_sample", b"start_sample", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,6 +403,7 @@ class Final(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     DECIDED_SAMPLE_FIELD_NUMBER: _builtins.int
     PINNED_LANGUAGE_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
     start_sample: _builtins.int
     """First sample of the utterance."""
     end_sample: _builtins.int
@@ -421,6 +426,10 @@ class Final(_message.Message):
     """Language that the stream keeps from here on, to be passed in `open` when it
     is resumed; empty while none was sure.
     """
+    cost_usd: _builtins.float
+    """What recognition has cost since the last final of this stream, interims and
+    speech without text included, in US dollars; the rest comes in `finished`.
+    """
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[_transcript_pb2.Word]:
         """The words, their times in milliseconds on the meeting's timeline."""
@@ -438,10 +447,11 @@ class Final(_message.Message):
         model: _builtins.str = ...,
         decided_sample: _builtins.int = ...,
         pinned_language: _builtins.str = ...,
+        cost_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "decided_sample", b"decided_sample", "end_sample", b"end_sample", "engine", b"engine", "language", b"language", "model", b"model", "pinned_language", b"pinned_language", "start_sample", b"start_sample", "text", b"text", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "cost_usd", b"cost_usd", "decided_sample", b"decided_sample", "end_sample", b"end_sample", "engine", b"engine", "language", b"language", "model", b"model", "pinned_language", b"pinned_language", "start_sample", b"start_sample", "text", b"text", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -507,19 +517,23 @@ class RecognizeFinished(_message.Message):
 
     DECIDED_SAMPLE_FIELD_NUMBER: _builtins.int
     FINALS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
     decided_sample: _builtins.int
     """Sample before which everything is decided: the end of the audio."""
     finals: _builtins.int
     """Number of finals on this stream."""
+    cost_usd: _builtins.float
+    """What recognition has cost since the last final, in US dollars."""
     def __init__(
         self,
         *,
         decided_sample: _builtins.int = ...,
         finals: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_sample", b"decided_sample", "finals", b"finals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "decided_sample", b"decided_sample", "finals", b"finals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -591,8 +605,14 @@ class RecordingOpen(_message.Message):
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
     HOT_WORDS_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """ISO 639-1 code; empty to detect it."""
+    meeting_id: _builtins.str
+    """Meeting or call that the recording belongs to, for logs."""
+    tenant_id: _builtins.str
+    """Tenant that pays for the recognition; empty for none in particular."""
     @_builtins.property
     def hot_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words to expect; off when empty."""
@@ -602,10 +622,12 @@ class RecordingOpen(_message.Message):
         *,
         language: _builtins.str = ...,
         hot_words: _abc.Iterable[_builtins.str] | None = ...,
+        meeting_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_words", b"hot_words", "language", b"language"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_words", b"hot_words", "language", b"language", "meeting_id", b"meeting_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -673,18 +695,30 @@ class ListEnginesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENGINES_FIELD_NUMBER: _builtins.int
+    MAX_FILE_MINUTES_FIELD_NUMBER: _builtins.int
+    OFF_REASON_FIELD_NUMBER: _builtins.int
+    max_file_minutes: _builtins.int
+    """Longest recording that is taken, in minutes; 0 where none is."""
+    off_reason: _builtins.str
+    """Why nothing is recognised here, for example "OPENAI_API_KEY is empty";
+    empty when all is well.
+    """
     @_builtins.property
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineInfo]:
-        """The engines, the one in use first."""
+        """The engines: first those in use, in the order in which an utterance is
+        offered to them, then the others.
+        """
 
     def __init__(
         self,
         *,
         engines: _abc.Iterable[Global___EngineInfo] | None = ...,
+        max_file_minutes: _builtins.int = ...,
+        off_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engines", b"engines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engines", b"engines", "max_file_minutes", b"max_file_minutes", "off_reason", b"off_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -702,16 +736,22 @@ class EngineInfo(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     WORD_TIMES_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    INTERIMS_FIELD_NUMBER: _builtins.int
+    COST_PER_MINUTE_USD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, for example "faster_whisper"."""
     model: _builtins.str
     """Model loaded; empty if the engine is not in use."""
     active: _builtins.bool
-    """Whether new streams go to it."""
+    """Whether it is loaded, and utterances may go to it."""
     word_times: _builtins.bool
     """Whether it gives word times."""
     note: _builtins.str
     """What a user must know, for example "demonstration model"."""
+    interims: _builtins.bool
+    """Whether it gives interim text."""
+    cost_per_minute_usd: _builtins.float
+    """Price of a minute of decoded sound, in US dollars; 0 for our own machines."""
     @_builtins.property
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Languages it knows, as ISO 639-1 codes; empty for very many."""
@@ -725,10 +765,12 @@ class EngineInfo(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         word_times: _builtins.bool = ...,
         note: _builtins.str = ...,
+        interims: _builtins.bool = ...,
+        cost_per_minute_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "languages", b"languages", "model", b"model", "name", b"name", "note", b"note", "word_times", b"word_times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "cost_per_minute_usd", b"cost_per_minute_usd", "interims", b"interims", "languages", b"languages", "model", b"model", "name", b"name", "note", b"note", "word_times", b"word_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -763,6 +805,8 @@ class GetStatsResponse(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     AUDIO_SECONDS_FIELD_NUMBER: _builtins.int
     FINALS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
     streams: _builtins.int
     """Streams open now."""
     queued: _builtins.int
@@ -775,6 +819,12 @@ class GetStatsResponse(_message.Message):
     """Seconds of audio received since the start."""
     finals: _builtins.int
     """Finals sent since the start."""
+    cost_usd: _builtins.float
+    """What recognition has cost since the start, in US dollars."""
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineCost]:
+        """The same by engine and tenant, the most expensive first; 1,000 at most."""
+
     def __init__(
         self,
         *,
@@ -784,11 +834,47 @@ class GetStatsResponse(_message.Message):
         load: _builtins.float = ...,
         audio_seconds: _builtins.float = ...,
         finals: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+        costs: _abc.Iterable[Global___EngineCost] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_seconds", b"audio_seconds", "finals", b"finals", "load", b"load", "queue_age_ms", b"queue_age_ms", "queued", b"queued", "streams", b"streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_seconds", b"audio_seconds", "cost_usd", b"cost_usd", "costs", b"costs", "finals", b"finals", "load", b"load", "queue_age_ms", b"queue_age_ms", "queued", b"queued", "streams", b"streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class EngineCost(_message.Message):
+    """EngineCost is what one engine decoded for one tenant since the start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    AUDIO_SECONDS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    engine: _builtins.str
+    """Name of the engine."""
+    tenant_id: _builtins.str
+    """The tenant; empty for none in particular."""
+    audio_seconds: _builtins.float
+    """Seconds of sound decoded, interims included."""
+    cost_usd: _builtins.float
+    """What that cost, in US dollars."""
+    def __init__(
+        self,
+        *,
+        engine: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        audio_seconds: _builtins.float = ...,
+        cost_usd: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_seconds", b"audio_seconds", "cost_usd", b"cost_usd", "engine", b"engine", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineCost: _TypeAlias = EngineCost  # noqa: Y015

@@ -72,6 +72,9 @@ class SpeechServiceServicer:
 
     def Recognize(self, request_iterator, context):
         """Recognize recognises a whole recording, streaming the finals as they settle.
+        Several stretches of it are decoded at a time; finals come in order all the
+        same. A call with one speaker per channel is one recording per channel.
+        Refused with FAILED_PRECONDITION where STT_MAX_FILE_MINUTES is 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

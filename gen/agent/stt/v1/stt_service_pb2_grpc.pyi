@@ -41,7 +41,11 @@ class SpeechServiceStub:
     trailers. A stream that closes without `end` was lost: nothing is finished.
     """
     Recognize: _grpc.StreamStreamMultiCallable[_stt_service_pb2.RecognizeRequest, _stt_service_pb2.RecognizeResponse]
-    """Recognize recognises a whole recording, streaming the finals as they settle."""
+    """Recognize recognises a whole recording, streaming the finals as they settle.
+    Several stretches of it are decoded at a time; finals come in order all the
+    same. A call with one speaker per channel is one recording per channel.
+    Refused with FAILED_PRECONDITION where STT_MAX_FILE_MINUTES is 0.
+    """
     ListEngines: _grpc.UnaryUnaryMultiCallable[_stt_service_pb2.ListEnginesRequest, _stt_service_pb2.ListEnginesResponse]
     """ListEngines lists the speech engines and says which is in use."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_stt_service_pb2.GetStatsRequest, _stt_service_pb2.GetStatsResponse]
@@ -58,7 +62,11 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     trailers. A stream that closes without `end` was lost: nothing is finished.
     """
     Recognize: _aio.StreamStreamMultiCallable[_stt_service_pb2.RecognizeRequest, _stt_service_pb2.RecognizeResponse]  # type: ignore[assignment]
-    """Recognize recognises a whole recording, streaming the finals as they settle."""
+    """Recognize recognises a whole recording, streaming the finals as they settle.
+    Several stretches of it are decoded at a time; finals come in order all the
+    same. A call with one speaker per channel is one recording per channel.
+    Refused with FAILED_PRECONDITION where STT_MAX_FILE_MINUTES is 0.
+    """
     ListEngines: _aio.UnaryUnaryMultiCallable[_stt_service_pb2.ListEnginesRequest, _stt_service_pb2.ListEnginesResponse]  # type: ignore[assignment]
     """ListEngines lists the speech engines and says which is in use."""
     GetStats: _aio.UnaryUnaryMultiCallable[_stt_service_pb2.GetStatsRequest, _stt_service_pb2.GetStatsResponse]  # type: ignore[assignment]
@@ -84,7 +92,11 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_stt_service_pb2.RecognizeRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_stt_service_pb2.RecognizeResponse], _abc.AsyncIterator[_stt_service_pb2.RecognizeResponse]]:
-        """Recognize recognises a whole recording, streaming the finals as they settle."""
+        """Recognize recognises a whole recording, streaming the finals as they settle.
+        Several stretches of it are decoded at a time; finals come in order all the
+        same. A call with one speaker per channel is one recording per channel.
+        Refused with FAILED_PRECONDITION where STT_MAX_FILE_MINUTES is 0.
+        """
 
     @_abc_1.abstractmethod
     def ListEngines(

@@ -72,13 +72,21 @@ def transcribe(
     ] = "txt",
     language: Annotated[str, typer.Option(help="Language, for example en or ru; found out if not given.")] = "",
     output: Annotated[Path | None, typer.Option(help="File to write to; standard output if not given.")] = None,
+    stereo: Annotated[
+        Literal["auto", "speakers", "mix"],
+        typer.Option(help="What two channels are: a speaker each, one sound, or found out by listening."),
+    ] = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Transcribe an audio file through the mesh: the one that runs on this machine, or one just for this."""
+    """Transcribe an audio file through the mesh: the one that runs on this machine, or one just for this.
+
+    Stopped before the end, the same command goes on from there. A call recorded with a side per channel has two
+    speakers.
+    """
     with _installed():
         from mesh.transcribe import Transcription, run_transcribe
 
-    job = Transcription(file, format, language, output)
+    job = Transcription(file, format, language, output, stereo)
     _exit(lifecycle.run("agent", lambda shutdown: run_transcribe(shutdown, job, _data(data_dir))))
 
 

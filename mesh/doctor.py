@@ -133,7 +133,10 @@ def _machine() -> Iterator[Finding]:
 
 def _speech(provider: str, model: str) -> Finding:
     """Whether the speech model is here; a name is looked up in the hub's cache, as the room itself would."""
-    if provider not in {"auto", "faster_whisper"}:
+    names = {name.strip() for name in provider.split(",")}
+    if not names & {"auto", "faster_whisper"}:
+        if names == {"openai_http"} and not any(os.environ.get(f"OPENAI_API_KEY{end}") for end in ("", "_FILE")):
+            return Finding("speech", "missing", "STT_PROVIDER=openai_http recognises nothing without OPENAI_API_KEY")
         return Finding("speech", "ok", f"STT_PROVIDER={provider}")
     if "/" in model and Path(model).is_absolute():
         here = (Path(model) / "model.bin").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +13,26 @@ import grpc
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from agent.common.v1 import audio_pb2
-from agent.ingest.v1 import audio_service_pb2 as audio
-from agent.ingest.v1 import audio_service_pb2_grpc, meeting_service_pb2_grpc
 from agent.ingest.v1 import meeting_service_pb2 as meetings
+from agent.ingest.v1 import meeting_service_pb2_grpc
 from agent.report.v1 import report_service_pb2 as reports
 from agent.report.v1 import report_service_pb2_grpc
-from kit.ids import new_id
+from agent.stt.v1 import stt_service_pb2 as speech
+from agent.stt.v1 import stt_service_pb2_grpc
 from kit.lifecycle import Shutdown, StartError
 from kit.rpc.client import open_channel
 from kit.rpc.status import error_of
 from kit.telemetry import logs
 from mesh.address_book import read_address_book
-from mesh.audio import UnreadableAudio, decoded, file_seconds
+from mesh.audio import Recording, Stereo, UnreadableAudio, examine
 from mesh.child import ChildFailed
 from mesh.failures import leaves
 from mesh.mesh import StartStopped, open_mesh, why_it_failed
+from mesh.upload import ConnectionLost, send_file
+from mesh.upload_note import UploadNote, open_note, upload_name
 
-RETRIES = 8
+_OVER = frozenset({"ERROR_REASON_MEETING_FINISHED", "ERROR_REASON_MEETING_NOT_FOUND", "ERROR_REASON_MEETING_ERASED"})
+"""What a meeting says that an earlier run began and that takes no more sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,11 @@ class Transcription:
     format: str
     language: str
     output: Path | None
+    stereo: Stereo = "auto"
 
 
 async def run_transcribe(shutdown: Shutdown, job: Transcription, data: Path) -> None:
-    """Transcribe one file; a signal gives up.
+    """Transcribe one file; a signal gives up, and the same job goes on from there.
 
     Raises:
         StartError: the file cannot be read or the mesh refuses it; one sentence says why.
@@ -52,18 +55,20 @@ async def run_transcribe(shutdown: Shutdown, job: Transcription, data: Path) -> 
     console = Console(stderr=True)
     logs.configure("agent", "warning", "console", stream=sys.stderr)  # standard output is for the transcript
     try:
-        seconds = await asyncio.to_thread(file_seconds, job.file)
+        with console.status(f"reading {job.file.name}"):
+            recording = await asyncio.to_thread(examine, job.file, job.stereo)
     except UnreadableAudio as error:
         raise StartError(str(error)) from None
     try:
         async with _running_mesh(data, console, shutdown.requested) as book:
-            work = asyncio.create_task(_transcribe(book, job, seconds, console), name="transcribe")
+            work = asyncio.create_task(_transcribe(book, job, recording, data, console), name="transcribe")
             stop = asyncio.create_task(shutdown.requested.wait(), name="transcribe.stop")
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             if not work.done():
                 work.cancel()
-                raise StartError("stopped before the end; what was sent so far is kept as a meeting")
+                await asyncio.wait({work})
+                raise StartError("stopped before the end; the same command goes on from there")
             text = await work
     except* StartStopped:
         raise StartError("stopped before the mesh was ready") from None
@@ -93,105 +98,111 @@ async def _running_mesh(data: Path, console: Console, stop: asyncio.Event) -> As
         yield started
 
 
-async def _transcribe(book: dict[str, str], job: Transcription, seconds: float | None, console: Console) -> str:
+async def _transcribe(
+    book: dict[str, str], job: Transcription, recording: Recording, data: Path, console: Console
+) -> str:
+    await _refuse_what_is_not_taken(book, job, recording)
     async with (
         open_channel(book["ingest"], api_key=book["user_key"]) as ingest,
         open_channel(book["report"], api_key=book["user_key"]) as report,
     ):
-        stub = meeting_service_pb2_grpc.MeetingServiceStub(ingest)
+        name = await asyncio.to_thread(upload_name, job.file, f"{job.language} {recording.speakers}")
+        with open_note(data, name) as note:
+            if note.upload is not None:
+                console.print("going on with what an earlier run has sent", style="dim")
+                if not await _transcribed(ingest, note, job, recording, console):
+                    console.print("that run was closed before its end; starting again", style="dim")
+                    note.forget()
+            if note.upload is None:
+                await _transcribed(ingest, note, job, recording, console)
+            assert note.upload is not None
+            text = await _transcript(report, note.upload.meeting_id, job.format)
+            note.forget()
+            return text
+
+
+async def _refuse_what_is_not_taken(book: dict[str, str], job: Transcription, recording: Recording) -> None:
+    """Ask the stt room first: what it will not recognise must not wait for it in a meeting.
+
+    Raises:
+        StartError: recognition of files is off, or takes no file of this length.
+    """
+    async with open_channel(book["stt"], api_key=book["service_key"]) as channel:
+        stub = stt_service_pb2_grpc.SpeechServiceStub(channel)
         try:
-            started = await stub.StartMeeting(
-                meetings.StartMeetingRequest(title=job.file.name[:200], mode="upload", language=job.language),
-                timeout=30,
-            )
-            with Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn(),
-                console=console, transient=True,
-            ) as progress:  # fmt: skip
-                bar = progress.add_task(job.file.name, total=seconds, done="")
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_send(ingest, started.meeting_id, job), name="transcribe.send")
-                    tasks.create_task(_follow(stub, started.meeting_id, progress, bar), name="transcribe.follow")
-            artifact = await report_service_pb2_grpc.ReportServiceStub(report).GetArtifact(
-                reports.GetArtifactRequest(meeting_id=started.meeting_id, kind="raw", fmt=job.format), timeout=30
-            )
-        except* grpc.aio.AioRpcError as failures:
-            raise StartError(error_of(leaves(failures)[0]).message) from None
-        except* (UnreadableAudio, ConnectionLost) as failures:
-            raise StartError(str(leaves(failures)[0]) or "the mesh went away and did not come back") from None
+            answer = await stub.ListEngines(speech.ListEnginesRequest(), timeout=30)
+        except grpc.aio.AioRpcError as error:
+            raise StartError(error_of(error).message) from None
+    if answer.off_reason:
+        raise StartError(f"nothing is recognised here: {answer.off_reason}")
+    if not answer.max_file_minutes:
+        raise StartError("files are not recognised here: STT_MAX_FILE_MINUTES=0")
+    if recording.seconds > answer.max_file_minutes * 60:
+        minutes = recording.seconds / 60
+        raise StartError(f"{job.file.name}: {minutes:.0f} min; STT_MAX_FILE_MINUTES={answer.max_file_minutes}")
+
+
+async def _transcribed(
+    channel: grpc.aio.Channel, note: UploadNote, job: Transcription, recording: Recording, console: Console
+) -> bool:
+    """Send what is not sent yet, and wait for the text; False if the meeting of an earlier run takes no more.
+
+    Raises:
+        StartError: the mesh refuses the file, or failed with it.
+    """
+    stub = meeting_service_pb2_grpc.MeetingServiceStub(channel)
+    resumed = note.upload is not None
+    try:
+        if note.upload is None:
+            title = job.file.name[:200]
+            request = meetings.StartMeetingRequest(title=title, mode="upload", language=job.language)
+            started = await stub.StartMeeting(request, timeout=30)
+            await asyncio.to_thread(note.begin, started.meeting_id)
+        assert note.upload is not None
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn(),
+            console=console, transient=True,
+        ) as progress:  # fmt: skip
+            bar = progress.add_task(job.file.name, total=recording.seconds, done="")
+
+            def sent(seconds: float) -> None:
+                if not progress.tasks[bar].completed:
+                    progress.update(bar, done=f"{seconds:.0f} s sent")
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(
+                    send_file(
+                        channel, note, job.file, speakers=recording.speakers, language=job.language, sent=sent
+                    ),
+                    name="transcribe.send",
+                )  # fmt: skip
+                tasks.create_task(_follow(stub, note.upload.meeting_id, progress, bar), name="transcribe.follow")
+    except* grpc.aio.AioRpcError as failures:
+        problem = error_of(leaves(failures)[0])
+        if not (resumed and problem.reason in _OVER):
+            raise StartError(problem.message) from None
+    except* (UnreadableAudio, ConnectionLost) as failures:
+        raise StartError(str(leaves(failures)[0])) from None
+    except* _MeetingFailed:
+        note.forget()
+        raise StartError("the meeting failed; `agent up` and the console show why") from None
+    else:
+        return True
+    return False
+
+
+async def _transcript(channel: grpc.aio.Channel, meeting_id: str, fmt: str) -> str:
+    try:
+        artifact = await report_service_pb2_grpc.ReportServiceStub(channel).GetArtifact(
+            reports.GetArtifactRequest(meeting_id=meeting_id, kind="raw", fmt=fmt), timeout=30
+        )
+    except grpc.aio.AioRpcError as error:
+        raise StartError(error_of(error).message) from None
     return str(artifact.body.data, "utf-8")
 
 
-async def _send(channel: grpc.aio.Channel, meeting_id: str, job: Transcription) -> None:
-    """Send the file; after a lost connection decode it again and go on from what is durable."""
-    session_id = new_id()
-    for epoch in range(1, RETRIES + 1):
-        try:
-            await _send_from(channel, meeting_id, session_id, epoch, job)
-            return
-        except (ConnectionLost, grpc.aio.AioRpcError) as error:
-            refused = isinstance(error, grpc.aio.AioRpcError) and error.code() is not grpc.StatusCode.UNAVAILABLE
-            if refused or epoch == RETRIES:
-                raise
-            await asyncio.sleep(min(0.25 * 2**epoch, 5))
-
-
-async def _send_from(
-    channel: grpc.aio.Channel, meeting_id: str, session_id: str, epoch: int, job: Transcription
-) -> None:
-    call = audio_service_pb2_grpc.AudioServiceStub(channel).StreamAudio()
-    try:
-        opening = audio.SessionOpen(meeting_id=meeting_id, session_id=session_id, epoch=epoch)
-        await call.write(audio.StreamAudioRequest(open=opening))
-        opened = (await _answer(call)).opened
-        durable, sent = opened.next_sequence - 1, 0
-        frames = decoded(job.file)
-        messages = _messages(frames, job)
-        while (message := await asyncio.to_thread(next, messages, None)) is not None:
-            sent = message.sequence
-            if sent < opened.next_sequence:
-                continue
-            while sent - durable > opened.window:
-                durable = max(durable, (await _answer(call)).durable.sequence)
-            await call.write(message)
-        while durable < sent:
-            durable = max(durable, (await _answer(call)).durable.sequence)
-        await call.done_writing()
-    finally:
-        call.cancel()
-
-
-async def _answer(
-    call: grpc.aio.StreamStreamCall[audio.StreamAudioRequest, audio.StreamAudioResponse],
-) -> audio.StreamAudioResponse:
-    answer = await call.read()
-    if not isinstance(answer, audio.StreamAudioResponse) or answer.HasField("drain"):
-        raise ConnectionLost
-    return answer
-
-
-class ConnectionLost(Exception):
-    """The server closed the stream or asked to connect again before everything was durable."""
-
-
-def _messages(frames: Iterator[bytes], job: Transcription) -> Iterator[audio.StreamAudioRequest]:
-    """The session's messages, the same ones each time."""
-    track = audio.TrackStart(
-        track=1,
-        participant_id="speaker-1",
-        display_name="Speaker 1",
-        basis=audio_pb2.SPEAKER_BASIS_GUESS,
-        language=job.language,
-    )
-    yield audio.StreamAudioRequest(sequence=1, track=track)
-    sequence, position = 1, 0
-    for pcm in frames:
-        sequence += 1
-        frame = audio.AudioFrame(track=1, start_sample=position, pcm=pcm, kind=audio_pb2.AUDIO_KIND_OK)
-        yield audio.StreamAudioRequest(sequence=sequence, audio=frame)
-        position += len(pcm) // 2
-    yield audio.StreamAudioRequest(sequence=sequence + 1, track_end=audio.TrackEnd(track=1, end_sample=position))
-    yield audio.StreamAudioRequest(sequence=sequence + 2, end=audio.SessionEnd(end_sample=position))
+class _MeetingFailed(Exception):
+    """The mesh could not make a transcript of it."""
 
 
 async def _follow(
@@ -205,10 +216,10 @@ async def _follow(
                 case "coverage":
                     pending = max((p.coverage_ms.pending for p in event.coverage.participants), default=0)
                     done = (event.coverage.duration_ms - pending) / 1000
-                    progress.update(bar, completed=done, done=f"{done:.0f} s of speech decided")
+                    progress.update(bar, completed=done, done=f"{done:.0f} s decided")
                 case "meeting" if event.meeting.report_state == "ready":
                     return
                 case "meeting" if event.meeting.state == "failed" or event.meeting.report_state == "failed":
-                    raise StartError("the meeting failed; `agent up` and the console show why")
+                    raise _MeetingFailed
     finally:
         call.cancel()

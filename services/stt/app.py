@@ -1,4 +1,4 @@
-"""The stt room put together: one engine, one pool of decodes, one server."""
+"""The stt room put together: a chain of engines, one pool of decodes, one server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,6 +14,8 @@ from kit.rpc.server import RpcService
 from kit.settings import AuthSettings, CoreSettings, RpcSettings, TelemetrySettings, load
 from services.stt.engines.registry import open_engine
 from services.stt.engines.silero import load_vad_session
+from services.stt.ledger import Ledger
+from services.stt.operators import Operators
 from services.stt.pool import open_pool
 from services.stt.servicer import SpeechServicer
 from services.stt.settings import SttSettings
@@ -44,13 +46,14 @@ async def open_stt(
     telemetry: TelemetrySettings | None = None,
     fail_fast: bool = False,
 ) -> AsyncIterator[Room]:
-    """Load the engine, warm it up, then serve for the block.
+    """Load the engines, warm them up, then serve for the block.
 
     Raises:
-        EngineNotReady: the engine or its model cannot be had.
+        EngineNotReady: an engine or its model cannot be had.
         StartError: an address is taken.
     """
-    async with open_engine(settings) as engine, open_pool(engine) as pool:
+    ledger = Ledger()
+    async with open_engine(settings) as engine, open_pool(engine, ledger) as pool:
         capabilities = engine.capabilities
         recognition = Recognition(
             settings=settings,
@@ -59,7 +62,11 @@ async def open_stt(
             vad=await asyncio.to_thread(load_vad_session),
             traffic=Traffic(settings.max_streams),
             draining=shutdown.draining,
+            ledger=ledger,
+            members=engine.members,
+            off=engine.off,
         )
+        operators = Operators(engine)
         service = RpcService(
             descriptor=pb.DESCRIPTOR.services_by_name["SpeechService"],
             servicer=SpeechServicer(recognition),
@@ -72,7 +79,8 @@ async def open_stt(
             services=[service],
             auth=auth,
             shutdown=shutdown,
-            sources=OpsSources(detail=lambda: f"{capabilities.engine} {capabilities.model}"),
+            readiness=operators.checks,
+            sources=OpsSources(breakers=operators.breakers, detail=operators.detail),
             rpc=rpc,
             telemetry=telemetry,
             fail_fast=fail_fast,

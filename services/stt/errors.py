@@ -1,15 +1,18 @@
 """What a caller of the stt room can act on.
 
-InvalidArgument      StreamProtocolBroken, LanguageUnknown, MessageTooLarge, AudioUndecodable
+InvalidArgument      StreamProtocolBroken, LanguageUnknown, MessageTooLarge, AudioUndecodable, RecordingTooLong
 OutOfRange           AudioNotContiguous
+FailedPrecondition   RecognitionOff, RecordingsOff
 ResourceExhausted    RecognizerBusy
+Unavailable          EngineFailed
+                     └── WindowRefused
 AppError             StreamAbandoned
 StartError           EngineNotReady: the room does not start
 """
 
 import grpc
 
-from kit.errors import AppError, InvalidArgument, OutOfRange, ResourceExhausted
+from kit.errors import AppError, FailedPrecondition, InvalidArgument, OutOfRange, ResourceExhausted, Unavailable
 from kit.lifecycle import StartError
 
 
@@ -73,6 +76,37 @@ class RecognizerBusy(ResourceExhausted):
 
     reason = "ERROR_REASON_RECOGNIZER_BUSY"
     retry_after_seconds = 5.0
+
+
+class RecordingTooLong(InvalidArgument):
+    """The recording is longer than this room takes."""
+
+    reason = "ERROR_REASON_TOO_LARGE"
+
+    def __init__(self, minutes: int) -> None:
+        super().__init__(f"recordings of at most {minutes} min are taken (STT_MAX_FILE_MINUTES)", limit=minutes)
+
+
+class RecordingsOff(FailedPrecondition):
+    """Recordings are not recognised here: STT_MAX_FILE_MINUTES=0."""
+
+    reason = "ERROR_REASON_ENGINE_UNAVAILABLE"
+
+
+class RecognitionOff(FailedPrecondition):
+    """Nothing is recognised here; the message says what is missing."""
+
+    reason = "ERROR_REASON_ENGINE_UNAVAILABLE"
+
+
+class EngineFailed(Unavailable):
+    """No speech engine can decode now; open again from the last decided sample."""
+
+    reason = "ERROR_REASON_ENGINE_UNAVAILABLE"
+
+
+class WindowRefused(EngineFailed):
+    """The engine is well but will not have this sound: another engine may, asking again does not help."""
 
 
 class EngineNotReady(StartError):

@@ -49,12 +49,13 @@ def final(event: FinalText) -> pb.Final:
         model=hypothesis.model,
         decided_sample=event.decided_sample,
         pinned_language=event.pinned_language,
+        cost_usd=event.cost_usd,
     )
 
 
 def finished(event: Finished) -> pb.RecognizeFinished:
     """Return the last message of a stream."""
-    return pb.RecognizeFinished(decided_sample=event.decided_sample, finals=event.finals)
+    return pb.RecognizeFinished(decided_sample=event.decided_sample, finals=event.finals, cost_usd=event.cost_usd)
 
 
 def _word(word: HeardWord, event: FinalText) -> transcript_pb2.Word:

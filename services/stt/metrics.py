@@ -14,3 +14,9 @@ FINAL_SECONDS = Histogram(
 )
 DECODE_SECONDS = Histogram("agent_stt_decode_seconds", "Time of one decode, in seconds.", ("mode",), buckets=_SECONDS)
 INTERIMS_DROPPED = Counter("agent_stt_interims_dropped", "Interims given up for a newer one, or because they waited.")
+DECODED_SECONDS = Counter(
+    "agent_stt_decoded_seconds", "Sound decoded, interims included, in seconds.", ("engine", "tenant")
+)
+COST_USD = Counter("agent_stt_cost_usd", "What decoding was billed, in US dollars.", ("engine", "tenant"))
+ENGINE_FAILURES = Counter("agent_stt_engine_failures", "Windows that an engine of the chain failed.", ("engine",))
+BREAKERS_OPENED = Counter("agent_stt_breakers_opened", "Times that an engine was sent to rest.", ("engine",))

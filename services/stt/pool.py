@@ -1,7 +1,8 @@
 """Decodes of all streams: workers of one thread each, and one queue in front of them, finals first.
 
-A stream has at most one final and one interim in the queue, so the queue is bounded by the number of streams. A newer
-interim of a stream replaces the older one; finals are never dropped.
+A stream has at most a few finals and one interim in the queue, so the queue is bounded by the number of streams. A
+newer interim of a stream replaces the older one; finals are never dropped. A final that nobody waits for yet, of a
+recording or of a stream that catches up, leaves the way to interims until it is due.
 """
 
 import asyncio
@@ -16,9 +17,12 @@ from dataclasses import dataclass, field
 from kit.clock import monotonic
 from services.stt import metrics
 from services.stt.engines.engine import Hypothesis, SpeechEngine, Window
+from services.stt.ledger import Ledger
 
 INTERIM_PATIENCE_SECONDS = 1.0
 """An interim that waited longer is not worth decoding: the next one is coming."""
+PRESSING_SECONDS = 2.0
+"""A final that is due within this time goes before every interim."""
 _LOAD_SECONDS = 10.0
 
 
@@ -36,7 +40,7 @@ class PoolStats:
 @dataclass(slots=True)
 class _Job:
     window: Window
-    stream: str
+    tenant: str
     queued_at: float
     answer: "asyncio.Future[Hypothesis | None]" = field(repr=False)
 
@@ -44,8 +48,9 @@ class _Job:
 class DecodePool:
     """The queue and its workers; made by `open_pool`."""
 
-    def __init__(self, engine: SpeechEngine, workers: int) -> None:
+    def __init__(self, engine: SpeechEngine, workers: int, ledger: Ledger) -> None:
         self._engine = engine
+        self._ledger = ledger
         self._workers = workers
         self._finals: list[tuple[float, int, _Job]] = []
         self._interims: dict[str, _Job] = {}
@@ -65,9 +70,18 @@ class DecodePool:
             load=self._load(now),
         )
 
-    async def decode_final(self, stream: str, window: Window, *, due: float) -> Hypothesis:
-        """Decode the utterance of a stream; finals with an earlier `due` (monotonic seconds) go first."""
-        job = self._job(stream, window)
+    @property
+    def workers(self) -> int:
+        """Decodes at a time."""
+        return self._workers
+
+    async def decode_final(self, window: Window, *, due: float, tenant: str = "") -> Hypothesis:
+        """Decode an utterance; finals with an earlier `due` (monotonic seconds) go first.
+
+        Raises:
+            EngineFailed: no engine decodes it now.
+        """
+        job = self._job(window, tenant)
         async with self._waiting:
             heapq.heappush(self._finals, (due, next(self._order), job))
             self._waiting.notify()
@@ -75,9 +89,9 @@ class DecodePool:
         assert hypothesis is not None, "finals are never dropped"
         return hypothesis
 
-    async def decode_interim(self, stream: str, window: Window) -> Hypothesis | None:
+    async def decode_interim(self, stream: str, window: Window, *, tenant: str = "") -> Hypothesis | None:
         """Decode the beginning of an utterance; None if a newer one replaced it or it waited too long."""
-        job = self._job(stream, window)
+        job = self._job(window, tenant)
         async with self._waiting:
             older = self._interims.pop(stream, None)
             if older is not None and not older.answer.done():
@@ -99,6 +113,7 @@ class DecodePool:
                 if not job.answer.done():
                     job.answer.set_exception(error)
             else:
+                self._ledger.charge(job.tenant, job.window, hypothesis)
                 if not job.answer.done():
                     job.answer.set_result(hypothesis)
             finally:
@@ -116,7 +131,8 @@ class DecodePool:
 
     def _pop(self) -> _Job | None:
         """Take the most urgent job; None if it is not wanted any more."""
-        if self._finals:
+        pressing = self._finals and (not self._interims or self._finals[0][0] - monotonic() <= PRESSING_SECONDS)
+        if pressing:
             job = heapq.heappop(self._finals)[2]
         else:
             job = self._interims.pop(next(iter(self._interims)))
@@ -128,8 +144,8 @@ class DecodePool:
         interim.answer.set_result(None)
         metrics.INTERIMS_DROPPED.inc()
 
-    def _job(self, stream: str, window: Window) -> _Job:
-        return _Job(window, stream, monotonic(), asyncio.get_running_loop().create_future())
+    def _job(self, window: Window, tenant: str) -> _Job:
+        return _Job(window, tenant, monotonic(), asyncio.get_running_loop().create_future())
 
     def _load(self, now: float) -> float:
         since = now - _LOAD_SECONDS
@@ -141,10 +157,10 @@ class DecodePool:
 
 
 @asynccontextmanager
-async def open_pool(engine: SpeechEngine) -> AsyncIterator[DecodePool]:
+async def open_pool(engine: SpeechEngine, ledger: Ledger | None = None) -> AsyncIterator[DecodePool]:
     """Run the workers for the block; decodes under way at its end are left to finish unheard."""
     workers = engine.capabilities.workers
-    pool = DecodePool(engine, workers)
+    pool = DecodePool(engine, workers, ledger or Ledger())
     executor = ThreadPoolExecutor(workers, thread_name_prefix="stt.decode")
     try:
         async with asyncio.TaskGroup() as tasks:

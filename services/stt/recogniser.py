@@ -3,8 +3,9 @@
     feed ─▶ endpointer ─▶ utterances (bounded) ─▶ finals, one after another ─▶ sink (bounded)
                      └──▶ the newest beginning of the open utterance ─▶ interims ─▶ sink
 
-Finals of a track are decoded in order, because the language of one decides the language of the next. Whoever does not
-empty the sink slows the feed; nothing is dropped but interims.
+Finals of a track are given in order. They are decoded one after another until the language is sure, because the
+language of one decides that of the next; after that a track that is behind, as every recording is, has several decoded
+at a time. Whoever does not empty the sink slows the feed; nothing is dropped but interims.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ SURE_LANGUAGE_PROBABILITY = 0.7
 _BACKLOG = 4
 """Utterances that may wait for their decode before the feed has to."""
 _FINAL_DUE_SECONDS = 2.0
+"""For the final that is next on its track; each one after it has as much time again."""
+_RECORDING_DUE_SECONDS = 30.0
+"""For finals that nobody waits for: live calls go first."""
 _SLOW_QUEUE_SECONDS = 0.25
 _MOST_STRETCH = 4.0
 _PIECE_SAMPLES = SAMPLE_RATE_HERTZ
@@ -50,6 +54,10 @@ class RecogniserOptions:
     start_sample: int = 0
     interim_interval_samples: int | None = None
     """Speech between two interims; None for no interims."""
+    live: bool = True
+    """Somebody waits for each final; a recording leaves the way to those."""
+    tenant_id: str = ""
+    """Who pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ class FinalText:
     hypothesis: Hypothesis
     pinned_language: str = ""
     """Language kept for the rest of the track, this final included; empty while none was sure."""
+    cost_usd: float = 0.0
+    """Of everything decoded for the track since the last final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,8 @@ class Finished:
 
     decided_sample: int
     finals: int
+    cost_usd: float = 0.0
+    """Of everything decoded since the last final."""
 
 
 Event = SpeechStarted | SpeechEnded | InterimText | FinalText | Decided | Finished
@@ -115,6 +127,16 @@ class EventSink(Protocol):
     def put_nowait(self, item: Event, /) -> None: ...
 
     def full(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Something settled, at its place in the order of the track."""
+
+    settled: Utterance | SilenceSettled
+    settled_at: float
+    hypothesis: "asyncio.Task[Hypothesis] | None"
+    """Under way for an utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +163,8 @@ class Recogniser:
         self._beginning_changed = asyncio.Event()
         self._next_interim_sample = 0
         self._finals = 0
+        self._cost_usd = 0.0
+        self._turns_open = 0
 
     @property
     def received_sample(self) -> int:
@@ -198,19 +222,42 @@ class Recogniser:
         self._beginning_changed.set()
 
     async def decode_finals(self) -> None:
-        """Decode utterances in order until `end`."""
-        while (settled := await self._settled.get()) is not None:
-            if isinstance(settled, Utterance) and settled.is_speech:
-                await self._decode_final(settled)
-            else:
-                await self._sink.put(Decided(settled.boundary_sample))
-        await self._sink.put(Finished(self._endpointer.received_sample, self._finals))
+        """Decode utterances until `end`, and give their finals in order."""
+        turns: asyncio.Queue[_Turn] = asyncio.Queue(self._pool.workers)
+        async with asyncio.TaskGroup() as tasks:
+            giving = tasks.create_task(self._give(turns), name="stt.give")
+            while (settled := await self._settled.get()) is not None:
+                decode = None
+                if isinstance(settled, Utterance) and settled.is_speech:
+                    if self._language is None:
+                        await turns.join()
+                    decode = tasks.create_task(self._decode_final(settled, self._turns_open), name="stt.final")
+                self._turns_open += 1
+                await turns.put(_Turn(settled, monotonic(), decode))
+            await turns.join()
+            giving.cancel()
+        await self._sink.put(Finished(self._endpointer.received_sample, self._finals, self._cost_usd))
 
-    async def _decode_final(self, utterance: Utterance) -> None:
+    async def _decode_final(self, utterance: Utterance, turns_before: int) -> Hypothesis:
         window = Window(utterance.waveform, self._language, Mode.FINAL, self._options.hot_words)
-        settled_at = monotonic()
-        hypothesis = await self._pool.decode_final(self._stream, window, due=settled_at + _FINAL_DUE_SECONDS)
+        seconds = _FINAL_DUE_SECONDS * (1 + turns_before) if self._options.live else _RECORDING_DUE_SECONDS
+        return await self._pool.decode_final(window, due=monotonic() + seconds, tenant=self._options.tenant_id)
+
+    async def _give(self, turns: "asyncio.Queue[_Turn]") -> None:
+        """Give what was settled, in order, as its decodes come in, until cancelled."""
+        while True:
+            turn = await turns.get()
+            if turn.hypothesis is None:
+                await self._sink.put(Decided(turn.settled.boundary_sample))
+            else:
+                assert isinstance(turn.settled, Utterance)
+                await self._give_final(turn.settled, await turn.hypothesis, turn.settled_at)
+            self._turns_open -= 1
+            turns.task_done()
+
+    async def _give_final(self, utterance: Utterance, hypothesis: Hypothesis, settled_at: float) -> None:
         boundary = utterance.boundary_sample
+        self._cost_usd += hypothesis.cost_usd
         if not hypothesis.text:
             await self._sink.put(Decided(boundary))
             return
@@ -218,8 +265,11 @@ class Recogniser:
             self._language = hypothesis.language
         self._finals += 1
         metrics.FINAL_SECONDS.observe(monotonic() - settled_at)
-        pinned = self._language or ""
-        await self._sink.put(FinalText(utterance.start_sample, utterance.end_sample, boundary, hypothesis, pinned))
+        cost, self._cost_usd = self._cost_usd, 0.0
+        final = FinalText(
+            utterance.start_sample, utterance.end_sample, boundary, hypothesis, self._language or "", cost
+        )
+        await self._sink.put(final)
 
     async def decode_interims(self) -> None:
         """Decode the newest beginning of the open utterance, one at a time, until cancelled."""
@@ -230,7 +280,8 @@ class Recogniser:
             beginning = self._beginning
             if beginning is None:
                 continue
-            hypothesis = await self._pool.decode_interim(self._stream, beginning.window)
+            hypothesis = await self._pool.decode_interim(self._stream, beginning.window, tenant=self._options.tenant_id)
+            self._cost_usd += hypothesis.cost_usd if hypothesis is not None else 0.0
             if beginning.start_sample != start:
                 agreement, start = LocalAgreement(), beginning.start_sample
             # Nobody waits for an interim: not after the utterance's end, and not when the sink is full.

@@ -5,13 +5,17 @@ from typing import Any
 from agent.stt.v1 import stt_service_pb2 as pb
 from agent.stt.v1 import stt_service_pb2_grpc as pb_grpc
 from services.stt.audio import SAMPLE_RATE_HERTZ
+from services.stt.engines.engine import Capabilities
 from services.stt.engines.registry import installed_engines
 from services.stt.recording import recognize_recording
 from services.stt.stream import Recognition, RecognizeStream
 
+_MAX_COSTS = 1_000
+"""Engines and tenants of one answer."""
+
 
 class SpeechServicer(pb_grpc.SpeechServiceServicer):
-    """Answers calls with one loaded engine."""
+    """Answers calls with the engines that are loaded."""
 
     def __init__(self, recognition: Recognition) -> None:
         self._recognition = recognition
@@ -29,26 +33,18 @@ class SpeechServicer(pb_grpc.SpeechServiceServicer):
             await recognize_recording(context, self._recognition)
 
     async def ListEngines(self, request: pb.ListEnginesRequest, context: object) -> pb.ListEnginesResponse:
-        active = self._recognition.capabilities
-        engines = [
-            pb.EngineInfo(
-                name=active.engine,
-                model=active.model,
-                active=True,
-                languages=sorted(active.languages or ()),
-                word_times=active.word_times,
-                note=active.note,
-            )
-        ]
+        recognition = self._recognition
+        loaded = {member.engine for member in recognition.members}
+        engines = [_engine_info(member) for member in recognition.members]
         engines += [
-            pb.EngineInfo(name=entry.name, note=entry.note)
-            for entry in installed_engines()
-            if entry.name != active.engine
+            pb.EngineInfo(name=entry.name, note=entry.note) for entry in installed_engines() if entry.name not in loaded
         ]
-        return pb.ListEnginesResponse(engines=engines)
+        return pb.ListEnginesResponse(
+            engines=engines, max_file_minutes=recognition.settings.max_file_minutes, off_reason=recognition.off
+        )
 
     async def GetStats(self, request: pb.GetStatsRequest, context: object) -> pb.GetStatsResponse:
-        traffic, pool = self._recognition.traffic, self._recognition.pool.stats
+        traffic, pool, ledger = self._recognition.traffic, self._recognition.pool.stats, self._recognition.ledger
         return pb.GetStatsResponse(
             streams=traffic.streams,
             queued=pool.queued,
@@ -56,4 +52,24 @@ class SpeechServicer(pb_grpc.SpeechServiceServicer):
             load=pool.load,
             audio_seconds=traffic.samples / SAMPLE_RATE_HERTZ,
             finals=traffic.finals,
+            cost_usd=ledger.cost_usd,
+            costs=[
+                pb.EngineCost(
+                    engine=engine, tenant_id=tenant, audio_seconds=account.audio_seconds, cost_usd=account.cost_usd
+                )
+                for engine, tenant, account in ledger.accounts[:_MAX_COSTS]
+            ],
         )
+
+
+def _engine_info(member: Capabilities) -> pb.EngineInfo:
+    return pb.EngineInfo(
+        name=member.engine,
+        model=member.model,
+        active=True,
+        languages=sorted(member.languages or ()),
+        word_times=member.word_times,
+        interims=member.interims,
+        cost_per_minute_usd=member.cost_per_minute_usd,
+        note=member.note,
+    )

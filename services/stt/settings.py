@@ -1,12 +1,12 @@
-"""Settings of the stt room: STT_*."""
+"""Settings of the stt room: STT_*, and those of a transcription service: OPENAI_* and what belongs to it."""
 
 import os
 from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from kit.settings import Address, Section
+from kit.settings import Address, CommaList, Section
 from services.stt.audio import samples_of
 from services.stt.endpointing import EndpointingRules
 
@@ -23,8 +23,9 @@ class SttSettings(Section):
     metrics_listen: Address = "127.0.0.1:9022"
     """Address of the Prometheus page."""
 
-    provider: str = "auto"
-    """Speech engine: `auto`, `faster_whisper`, `demo` (our own model, 200 words), `mock`, or one a package adds."""
+    provider: CommaList = ("auto",)
+    """Speech engines, the first choice first: `auto`, `faster_whisper`, `openai_http`, `pocketsphinx`, or one a package
+    adds; what one fails the next one decodes. `demo` (our own model, 200 words) and `mock` stand alone."""
     model: str = "small"
     """Directory of a CTranslate2 Whisper model, a size (`tiny` to `large-v3`, `turbo`), or `owner/name` on the hub."""
     device: str = "cpu"
@@ -38,6 +39,13 @@ class SttSettings(Section):
     beam_size: PositiveInt = 5
     """Beam of finals; interims are greedy."""
 
+    breaker_failures: PositiveInt = 3
+    """Failures in a row after which an engine rests and the next one is asked at once."""
+    breaker_rest_seconds: PositiveFloat = 30.0
+    """Rest of an engine; after it one utterance tries whether it is well again."""
+
+    max_file_minutes: NonNegativeInt = 240
+    """Longest recording that is taken; 0: recordings are not recognised, live calls are."""
     max_streams: PositiveInt = 64
     """Streams open at a time; more are refused with RESOURCE_EXHAUSTED."""
     interim_interval_seconds: PositiveFloat = 0.5
@@ -62,10 +70,26 @@ class SttSettings(Section):
     settle_silence_seconds: PositiveFloat = 5.0
     """Silence after which it is decided."""
 
+    openai_model: str = "whisper-1"
+    """Model asked for at the transcription service."""
+    openai_concurrency: PositiveInt = 4
+    """Requests to the service at a time."""
+    openai_attempts: PositiveInt = 3
+    """Requests for one utterance, when the service is busy or breaks down."""
+    openai_interims: bool = False
+    """Ask the service for interim text too: every half second of speech is then billed many times over."""
+
     mock_seconds_per_decode: Annotated[float, Field(ge=0, le=60)] = 0.0
     """Time that the mock engine takes for each decode."""
     mock_seed: int = 0
     """Other seeds make the mock engine say other sentences."""
+
+    @model_validator(mode="after")
+    def _some_provider(self) -> Self:
+        twice = {name for name in self.provider if self.provider.count(name) > 1}
+        if twice or not self.provider:
+            raise ValueError(f"STT_PROVIDER: {'names ' + ', '.join(sorted(twice)) + ' twice' if twice else 'is empty'}")
+        return self
 
     @model_validator(mode="after")
     def _consistent_endpointing(self) -> Self:
@@ -95,3 +119,27 @@ class SttSettings(Section):
             longest_utterance_samples=samples_of(self.longest_utterance_seconds),
             settle_silence_samples=samples_of(self.settle_silence_seconds),
         )
+
+
+class OpenAiSettings(Section):
+    """A transcription service with OpenAI's interface (`STT_PROVIDER=openai_http`)."""
+
+    openai_base_url: str = "https://api.openai.com/v1"
+    """Address of the service; `/audio/transcriptions` is added to it."""
+    openai_api_key: SecretStr | None = None
+    """Key of the service; without one `openai_http` is switched off. Any word does for a service that asks for none."""
+    chatgpt_proxy_url: SecretStr | None = None
+    """HTTP proxy to the service, `http://user:password@host:port`; unset: none, whatever HTTPS_PROXY says."""
+    whisper_rate_per_min_usd: NonNegativeFloat = 0.006
+    """Price of a minute of sound."""
+    request_timeout_s: PositiveFloat = 30.0
+    """Longest time of one request."""
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        if not self.openai_base_url.startswith(("http://", "https://")):
+            raise ValueError("OPENAI_BASE_URL: must start with http:// or https://")
+        proxy = self.chatgpt_proxy_url
+        if proxy is not None and not proxy.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("CHATGPT_PROXY_URL: must start with http:// or https://")
+        return self

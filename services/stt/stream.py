@@ -16,9 +16,11 @@ from services.stt.errors import (
     AudioUndecodable,
     LanguageUnknown,
     MessageTooLarge,
+    RecognitionOff,
     StreamAbandoned,
     StreamProtocolBroken,
 )
+from services.stt.ledger import Ledger
 from services.stt.messages import streaming_response
 from services.stt.pool import DecodePool
 from services.stt.recogniser import (
@@ -60,6 +62,16 @@ class Recognition:
     vad: VadSession
     traffic: Traffic
     draining: asyncio.Event
+    ledger: Ledger
+    members: tuple[Capabilities, ...]
+    """The engines that `capabilities` are made of, in the order in which they are asked."""
+    off: str = ""
+    """Why nothing is recognised; empty when all is well."""
+
+    def refuse_when_off(self) -> None:
+        """Raise RecognitionOff if nothing is recognised here."""
+        if self.off:
+            raise RecognitionOff(self.off)
 
     def language(self, asked: str) -> str | None:
         """Return the language code to decode with, None to detect it.
@@ -99,8 +111,11 @@ class RecognizeStream:
         Raises:
             StreamProtocolBroken: a message came out of order.
             AudioNotContiguous: samples are missing or came twice.
+            RecognitionOff: nothing is recognised here.
+            EngineFailed: no engine can decode now.
             StreamAbandoned: the client closed without `end`.
         """
+        self._recognition.refuse_when_off()
         opening = _opening(await self._stream.read())
         options = self._options(opening)
         self._decided_sample = options.start_sample
@@ -128,12 +143,14 @@ class RecognizeStream:
         if opening.start_sample < 0:
             raise InvalidArgument("must not be negative", field="open.start_sample")
         interval = samples_of(self._recognition.settings.interim_interval_seconds)
+        interims = opening.interim and self._recognition.capabilities.interims
         return RecogniserOptions(
             rules=self._recognition.settings.endpointing,
             language=self._recognition.language(opening.language),
             hot_words=tuple(opening.hot_words),
             start_sample=opening.start_sample,
-            interim_interval_samples=interval if opening.interim else None,
+            interim_interval_samples=interval if interims else None,
+            tenant_id=opening.tenant_id,
         )
 
     async def _read(self, recogniser: Recogniser) -> None:

@@ -1,1 +1,1 @@
-"""Speech engines behind one Protocol: faster-whisper, our demonstration model, a mock; packages may add more."""
+"""Speech engines behind one Protocol: faster-whisper, a transcription service, others; packages may add more."""

@@ -24,5 +24,6 @@ async def open_engine(settings: SttSettings) -> AsyncIterator[SpeechEngine]:
         EngineNotReady: the installation lacks its files.
     """
     directory = check_files(tiny_whisper_directory())
-    async with open_whisper(directory, settings, engine=NAME, name=TINY_WHISPER, note=NOTE) as engine:
+    opening = open_whisper(directory, settings, engine=NAME, name=TINY_WHISPER, note=NOTE, invents=True)
+    async with opening as engine:
         yield engine

@@ -1,5 +1,6 @@
 """The speech engine as the room sees it: windows of sound in, hypotheses out."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -54,14 +55,18 @@ class Hypothesis:
     no_speech_prob: float
     language: str
     language_probability: float
-    """1.0 when the language was given."""
+    """1.0 when the language was given; 0.0 when the engine does not say how sure it is."""
     engine: str
     model: str
+    cost_usd: float = 0.0
+    """What this decode was billed."""
 
     @property
     def confidence(self) -> float:
-        """Mean probability of the words in [0, 1]."""
-        return sum(word.probability for word in self.words) / len(self.words) if self.words else 0.0
+        """Mean probability of the words in [0, 1]; without words the tokens'; 0.0 if the engine says neither."""
+        if self.words:
+            return sum(word.probability for word in self.words) / len(self.words)
+        return math.exp(self.avg_logprob) if self.text and self.avg_logprob < 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,14 @@ class Capabilities:
     punctuated: bool
     workers: int
     """Decodes that gain from running at the same time."""
+    interims: bool = True
+    """Whether the beginning of an utterance may be decoded again and again as it grows."""
+    cost_per_minute_usd: float = 0.0
+    """Price of a minute of decoded sound."""
+    remote: bool = False
+    """Asked over a network: it may be away, and come back."""
+    invents: bool = False
+    """Says what nobody said: for tests and demonstrations, never in the place of another engine."""
     note: str = ""
     """What a user must know; empty for nothing."""
 
@@ -95,7 +108,12 @@ class SpeechEngine(Protocol):
         ...
 
     def decode(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        """Decode windows, one hypothesis each, in order."""
+        """Decode windows, one hypothesis each, in order.
+
+        Raises:
+            WindowRefused: the engine is well, but will not have this sound.
+            EngineFailed: the engine cannot decode now. Any other exception means the same.
+        """
         ...
 
 

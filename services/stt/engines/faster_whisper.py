@@ -21,6 +21,7 @@ from services.stt.audio import SAMPLE_RATE_HERTZ, Waveform
 from services.stt.engines.engine import Capabilities, HeardWord, Hypothesis, Mode, SpeechEngine, Window
 from services.stt.engines.model_files import locate_model
 from services.stt.errors import EngineNotReady
+from services.stt.models import tiny_whisper_directory
 from services.stt.settings import SttSettings
 
 NAME = "faster_whisper"
@@ -57,7 +58,17 @@ class WhisperEngine:
     Everything is decoded at temperature 0: sampling cannot be seeded per decode, and a replay must read the same.
     """
 
-    def __init__(self, model: WhisperModel, *, engine: str, name: str, workers: int, beam_size: int, note: str) -> None:
+    def __init__(
+        self,
+        model: WhisperModel,
+        *,
+        engine: str,
+        name: str,
+        workers: int,
+        beam_size: int,
+        note: str,
+        invents: bool,
+    ) -> None:
         self._model = model
         self._beam_size = beam_size
         languages = {code for code in model.supported_languages if self._language_token(code) is not None}
@@ -68,6 +79,7 @@ class WhisperEngine:
             word_times=True,
             punctuated=True,
             workers=workers,
+            invents=invents,
             note=note,
         )
 
@@ -201,13 +213,16 @@ async def open_engine(settings: SttSettings) -> AsyncIterator[SpeechEngine]:
         EngineNotReady: it cannot be had or does not load.
     """
     located = await locate_model(settings.model, offline=settings.offline)
-    async with open_whisper(located.directory, settings, engine=NAME, name=located.name) as engine:
+    # Our demonstration model invents text for human speech, by whatever name it is loaded.
+    invents = located.directory.resolve() == tiny_whisper_directory().resolve()
+    opening = open_whisper(located.directory, settings, engine=NAME, name=located.name, invents=invents)
+    async with opening as engine:
         yield engine
 
 
 @asynccontextmanager
 async def open_whisper(
-    directory: Path, settings: SttSettings, *, engine: str, name: str, note: str = ""
+    directory: Path, settings: SttSettings, *, engine: str, name: str, note: str = "", invents: bool = False
 ) -> AsyncIterator[WhisperEngine]:
     """Load a checked model directory and warm it up.
 
@@ -233,7 +248,15 @@ async def open_whisper(
             f"the model in {directory} does not load with STT_DEVICE={settings.device}, "
             f"STT_COMPUTE_TYPE={settings.compute_type}: {error}"
         ) from error
-    whisper = WhisperEngine(model, engine=engine, name=name, workers=workers, beam_size=settings.beam_size, note=note)
+    whisper = WhisperEngine(
+        model,
+        engine=engine,
+        name=name,
+        workers=workers,
+        beam_size=settings.beam_size,
+        note=note,
+        invents=invents,
+    )
     await asyncio.to_thread(whisper.warm_up)
     log.info(
         "engine_ready",

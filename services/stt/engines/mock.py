@@ -39,6 +39,7 @@ class MockEngine:
             word_times=True,
             punctuated=True,
             workers=workers,
+            invents=True,
             note="says sentences of a script; for load tests",
         )
 

@@ -51,7 +51,8 @@ async def locate_model(model: str, *, offline: bool) -> LocatedModel:
         sizes = ", ".join(faster_whisper.available_models())
         raise EngineNotReady(f"STT_MODEL={model}: neither a directory, nor owner/name on the hub, nor one of {sizes}")
     cached = await asyncio.to_thread(_cached, model)
-    if cached is not None:
+    # A download that was cut off leaves a part of the model: it is gone on with, as if there were none.
+    if cached is not None and (offline or not _missing(cached)):
         return LocatedModel(model, check_files(cached))
     if offline:
         raise EngineNotReady(f"STT_MODEL={model} was not downloaded before, and STT_OFFLINE=true. {_ADVICE}")
@@ -64,10 +65,7 @@ def check_files(directory: Path) -> Path:
     Raises:
         EngineNotReady: files are missing or broken.
     """
-    missing = [name for name in _REQUIRED if not (directory / name).is_file()]
-    if not any(directory.glob("vocabulary.*")):
-        missing.append("vocabulary.json")
-    if missing:
+    if missing := _missing(directory):
         raise EngineNotReady(f"the model in {directory} lacks {', '.join(missing)}")
     for path in directory.glob("*.json"):
         try:
@@ -75,6 +73,13 @@ def check_files(directory: Path) -> Path:
         except (OSError, ValueError) as error:
             raise EngineNotReady(f"the model's file {path} cannot be read: {error}") from error
     return directory
+
+
+def _missing(directory: Path) -> list[str]:
+    missing = [name for name in _REQUIRED if not (directory / name).is_file()]
+    if not any(path.is_file() for path in directory.glob("vocabulary.*")):
+        missing.append("vocabulary.json")
+    return missing
 
 
 _ADVICE = (

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from pydantic import SecretStr
 
+from agent.ops.v1 import ops_service_pb2_grpc as ops_grpc
 from agent.stt.v1 import stt_service_pb2 as pb
 from agent.stt.v1 import stt_service_pb2_grpc as pb_grpc
 from kit.auth.authenticator import ApiKeys
@@ -28,9 +29,10 @@ SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class RunningStt:
-    """The room and a stub of it."""
+    """The room and stubs of it."""
 
     stub: Any
+    ops: Any
     shutdown: Shutdown
 
 
@@ -49,7 +51,7 @@ async def running_stt(**settings: Any) -> AsyncIterator[RunningStt]:
         open_stt(SttSettings(**asked), auth, shutdown) as room,
         open_channel(room.server.address, api_key=_KEY) as channel,
     ):
-        yield RunningStt(pb_grpc.SpeechServiceStub(channel), shutdown)
+        yield RunningStt(pb_grpc.SpeechServiceStub(channel), ops_grpc.OpsServiceStub(channel), shutdown)
 
 
 @dataclass(slots=True)

@@ -133,6 +133,17 @@ def test_a_model_of_the_hub_is_downloaded_before_serving_and_kept(tmp_path: Path
         assert "model_download_started" not in _lines_until(room, "rpc_listening")
 
 
+def test_a_download_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    with _running_hub() as hub:
+        for _ in range(2):
+            with _room(tmp_path, STT_MODEL=_MODEL, HF_ENDPOINT=hub) as room:
+                assert "model_download_started" in _lines_until(room, "rpc_listening")
+                room.send_signal(signal.SIGTERM)
+                assert room.wait(_SECONDS) == 0
+            [weights] = (tmp_path / "hub").glob("models--*/snapshots/*/model.bin")
+            weights.unlink()
+
+
 @pytest.mark.parametrize("hub", ["http://127.0.0.1:9", "http://hub.invalid"], ids=["refused", "unknown name"])
 def test_a_hub_that_cannot_be_reached_ends_the_start_soon_and_clearly(tmp_path: Path, hub: str) -> None:
     started = monotonic()

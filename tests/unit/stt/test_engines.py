@@ -5,6 +5,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -125,8 +126,22 @@ async def test_a_model_that_is_not_here_is_explained(model: str, sentence: str) 
         await locate_model(model, offline=True)
 
 
+async def test_a_download_that_was_cut_off_is_not_taken_for_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--somebody--small" / "snapshots" / ("0" * 40)
+    shutil.copytree(tiny_whisper_directory(), snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert (await locate_model("somebody/small", offline=True)).directory == snapshot
+    (snapshot / "model.bin").unlink()
+    with pytest.raises(EngineNotReady, match=r"lacks model\.bin"):
+        await locate_model("somebody/small", offline=True)
+
+
 async def test_an_unknown_engine_is_refused_with_those_there_are() -> None:
-    with pytest.raises(EngineNotReady, match="there are auto, faster_whisper, demo, mock"):
+    with pytest.raises(EngineNotReady, match="there are auto, faster_whisper, openai_http, pocketsphinx, demo, mock"):
         async with registry.open_engine(SttSettings(provider="psychic")):
             pass
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from kit.clock import monotonic
 from services.stt.engines.engine import Mode, Window
 from services.stt.pool import open_pool
 from tests.fakes.speech_engine import HeldEngine
@@ -24,11 +25,11 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def test_finals_go_before_interims_and_by_their_due_time() -> None:
     engine = HeldEngine(held=True)
     async with open_pool(engine) as pool, asyncio.TaskGroup() as tasks:
-        tasks.create_task(pool.decode_final("first", _window(1, Mode.FINAL), due=0.0))
+        tasks.create_task(pool.decode_final(_window(1, Mode.FINAL), due=0.0))
         await _until(lambda: len(engine.asked) == 1)
         tasks.create_task(pool.decode_interim("a", _window(2, Mode.INTERIM)))
-        tasks.create_task(pool.decode_final("b", _window(3, Mode.FINAL), due=9.0))
-        tasks.create_task(pool.decode_final("c", _window(4, Mode.FINAL), due=5.0))
+        tasks.create_task(pool.decode_final(_window(3, Mode.FINAL), due=9.0))
+        tasks.create_task(pool.decode_final(_window(4, Mode.FINAL), due=5.0))
         await _until(lambda: pool.stats.queued == 3)
         engine.go.set()
     assert [len(window.waveform) for window in engine.asked] == [1, 4, 3, 2]
@@ -37,7 +38,7 @@ async def test_finals_go_before_interims_and_by_their_due_time() -> None:
 async def test_a_newer_interim_replaces_the_older_of_its_stream() -> None:
     engine = HeldEngine(held=True)
     async with open_pool(engine) as pool, asyncio.TaskGroup() as tasks:
-        tasks.create_task(pool.decode_final("busy", _window(1, Mode.FINAL), due=0.0))
+        tasks.create_task(pool.decode_final(_window(1, Mode.FINAL), due=0.0))
         await _until(lambda: len(engine.asked) == 1)
         older = tasks.create_task(pool.decode_interim("a", _window(2, Mode.INTERIM)))
         await _until(lambda: pool.stats.queued == 1)
@@ -53,13 +54,13 @@ async def test_a_newer_interim_replaces_the_older_of_its_stream() -> None:
 async def test_a_cancelled_decode_is_not_done() -> None:
     engine = HeldEngine(held=True)
     async with open_pool(engine) as pool, asyncio.TaskGroup() as tasks:
-        tasks.create_task(pool.decode_final("busy", _window(1, Mode.FINAL), due=0.0))
+        tasks.create_task(pool.decode_final(_window(1, Mode.FINAL), due=0.0))
         await _until(lambda: len(engine.asked) == 1)
-        given_up = tasks.create_task(pool.decode_final("gone", _window(2, Mode.FINAL), due=0.0))
+        given_up = tasks.create_task(pool.decode_final(_window(2, Mode.FINAL), due=0.0))
         await _until(lambda: pool.stats.queued == 1)
         given_up.cancel()
         engine.go.set()
-        await pool.decode_final("last", _window(3, Mode.FINAL), due=1.0)
+        await pool.decode_final(_window(3, Mode.FINAL), due=1.0)
     assert [len(window.waveform) for window in engine.asked] == [1, 3]
 
 
@@ -68,17 +69,30 @@ async def test_a_failed_decode_fails_its_caller_alone() -> None:
     async with open_pool(engine) as pool:
         engine.failing = True
         with pytest.raises(RuntimeError, match="cannot decode"):
-            await pool.decode_final("a", _window(1, Mode.FINAL), due=0.0)
+            await pool.decode_final(_window(1, Mode.FINAL), due=0.0)
         engine.failing = False
-        assert (await pool.decode_final("a", _window(2, Mode.FINAL), due=0.0)).text == "2 samples"
+        assert (await pool.decode_final(_window(2, Mode.FINAL), due=0.0)).text == "2 samples"
 
 
 async def test_the_queue_shows_its_age_and_the_workers_their_load() -> None:
     engine = HeldEngine(held=True)
     async with open_pool(engine) as pool, asyncio.TaskGroup() as tasks:
         assert pool.stats.queue_age_seconds == 0.0
-        tasks.create_task(pool.decode_final("a", _window(1, Mode.FINAL), due=0.0))
-        tasks.create_task(pool.decode_final("b", _window(2, Mode.FINAL), due=0.0))
+        tasks.create_task(pool.decode_final(_window(1, Mode.FINAL), due=0.0))
+        tasks.create_task(pool.decode_final(_window(2, Mode.FINAL), due=0.0))
         await _until(lambda: pool.stats.queue_age_seconds > 0.02)
         assert 0.0 < pool.stats.load <= 1.0
         engine.go.set()
+
+
+async def test_interims_go_before_finals_that_are_not_due_yet_and_those_are_done_all_the_same() -> None:
+    engine = HeldEngine(held=True)
+    async with open_pool(engine) as pool, asyncio.TaskGroup() as tasks:
+        tasks.create_task(pool.decode_final(_window(1, Mode.FINAL), due=0.0))
+        await _until(lambda: len(engine.asked) == 1)
+        tasks.create_task(pool.decode_final(_window(2, Mode.FINAL), due=monotonic() + 30.0))
+        tasks.create_task(pool.decode_interim("a", _window(3, Mode.INTERIM)))
+        tasks.create_task(pool.decode_final(_window(4, Mode.FINAL), due=monotonic() + 2.0))
+        await _until(lambda: pool.stats.queued == 3)
+        engine.go.set()
+    assert [len(window.waveform) for window in engine.asked] == [1, 4, 3, 2]

@@ -135,3 +135,39 @@ async def test_a_decode_that_fails_ends_the_track() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await _events(engine, np.concatenate([track(sentences("en")[:1]), silence(1.0)]))
     assert caught.group_contains(RuntimeError, match="cannot decode this")
+
+
+async def test_a_track_that_is_behind_has_several_utterances_decoded_at_a_time_and_given_in_order() -> None:
+    engine = HeldEngine(workers=3, held=True)
+    sink: asyncio.Queue[Event] = asyncio.Queue(_ENOUGH)
+    pcm = track(2 * sentences())
+    async with open_pool(engine) as pool, open_recogniser(pool, load_vad_session(), _OPTIONS, sink) as recogniser:
+        feeding = asyncio.create_task(recogniser.feed(pcm))
+        async with asyncio.timeout(10):
+            while len(engine.asked) < 3:  # noqa: ASYNC110 - the engine is watched from outside
+                await asyncio.sleep(0.005)
+            engine.go.set()
+            await feeding
+            await recogniser.end()
+            finals = []
+            while not isinstance(event := await sink.get(), Finished):
+                finals += [event] if isinstance(event, FinalText) else []
+    assert [final.start_sample for final in finals] == sorted(final.start_sample for final in finals)
+    assert len(finals) == event.finals == 2 * len(sentences())
+
+
+async def test_until_the_language_is_sure_one_utterance_waits_for_the_other() -> None:
+    engine = HeldEngine(workers=3, held=True, language="ru", sureness=0.9)
+    sink: asyncio.Queue[Event] = asyncio.Queue(_ENOUGH)
+    options = RecogniserOptions(EndpointingRules())
+    async with open_pool(engine) as pool, open_recogniser(pool, load_vad_session(), options, sink) as recogniser:
+        feeding = asyncio.create_task(recogniser.feed(track(2 * sentences("ru"))))
+        await asyncio.wait({feeding}, timeout=0.5)
+        assert [window.language for window in engine.asked] == [None]
+        engine.go.set()
+        async with asyncio.timeout(10):
+            await feeding
+            await recogniser.end()
+            while not isinstance(await sink.get(), Finished):
+                pass
+    assert [window.language for window in engine.asked[1:]] == 5 * ["ru"]

@@ -4,6 +4,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -20,6 +22,7 @@ async def migrate(url: str, *, scripts: str = "store:migrations") -> None:
     """Upgrade to the newest revision under an advisory lock, so that any number of processes may do it at once.
 
     A process that dies in the middle leaves nothing behind: the lock and the unfinished revision go with its session.
+    Tables that are up to date are seen without the lock, so that one that freezes with it holds up no restart.
 
     Args:
         url: address of the database; not one of a pooler in transaction mode, which loses session locks.
@@ -36,6 +39,9 @@ async def migrate(url: str, *, scripts: str = "store:migrations") -> None:
     )
     try:
         async with engine.connect() as connection:
+            if await connection.run_sync(_is_newest, scripts):
+                return
+            await connection.rollback()
             await connection.execute(text(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}"))
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
             await connection.commit()
@@ -46,6 +52,11 @@ async def migrate(url: str, *, scripts: str = "store:migrations") -> None:
         raise DatabaseUnavailable(f"DATABASE_URL: the tables cannot be brought up to date: {said}") from error
     finally:
         await engine.dispose()
+
+
+def _is_newest(connection: Connection, scripts: str) -> bool:
+    newest = ScriptDirectory.from_config(migration_config(scripts, connection)).get_heads()
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(newest)
 
 
 def _upgrade(connection: Connection, scripts: str) -> None:

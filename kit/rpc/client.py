@@ -20,6 +20,7 @@ from kit.auth.principal import find_principal
 from kit.ids import new_id
 from kit.rpc.edge import REQUEST_ID
 from kit.rpc.scope import current_scope
+from kit.settings.target import channel_target
 from kit.telemetry import trace_context, traces
 from kit.telemetry.trace_context import TraceContext
 
@@ -45,12 +46,17 @@ async def open_channel(
     """Open a channel for the block. Calls that are open at its end are cancelled.
 
     Args:
-        target: `host:port`, or a gRPC name such as `dns:///ingest-headless:8021`; replicas are used in turn.
+        target: `host:port`, several of them with commas between, or a gRPC name such as
+            `dns:///ingest-headless:8021`. Replicas are used in turn; one that is dead or frozen is passed over.
         api_key: key of this process; None sends none.
         max_receive_bytes: largest response.
         tracer: makes the spans; the process's own if None.
         instrumentation: makes the spans of unary calls; OpenTelemetry's if None and OTEL_ENABLED.
+
+    Raises:
+        ValueError: the target is not one, see `kit.settings.target`.
     """
+    name = channel_target(target)
     if instrumentation is None:
         instrumentation = traces.unary_instrumentation()
     options: list[tuple[str, Any]] = [
@@ -65,7 +71,7 @@ async def open_channel(
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.service_config", _SERVICE_CONFIG),
     ]
-    async with grpc.aio.insecure_channel(target, options=options, interceptors=list(instrumentation)) as channel:
+    async with grpc.aio.insecure_channel(name, options=options, interceptors=list(instrumentation)) as channel:
         yield RoomChannel(channel, api_key, tracer or traces.default_tracer(), instrumented=bool(instrumentation))
 
 

@@ -7,11 +7,13 @@ from kit.settings.sections import (
     AuthSettings,
     CoreSettings,
     DatabaseSettings,
+    QueueSettings,
     RpcSettings,
-    StorageSettings,
     TargetSettings,
     TelemetrySettings,
 )
+from kit.settings.storage import StorageSettings
+from kit.settings.target import Target
 
 __all__ = [
     "Address",
@@ -19,11 +21,13 @@ __all__ = [
     "CommaList",
     "CoreSettings",
     "DatabaseSettings",
+    "QueueSettings",
     "RpcSettings",
     "SecretList",
     "Section",
     "SettingsError",
     "StorageSettings",
+    "Target",
     "TargetSettings",
     "TelemetrySettings",
     "Variable",

@@ -111,6 +111,8 @@ F = TypeVar("F", bound=Section)
 G = TypeVar("G", bound=Section)
 H = TypeVar("H", bound=Section)
 J = TypeVar("J", bound=Section)
+K = TypeVar("K", bound=Section)
+M = TypeVar("M", bound=Section)
 
 
 @overload
@@ -137,6 +139,35 @@ def load(
 def load(
     a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], g: type[G], h: type[H], j: type[J], /
 ) -> tuple[A, B, C, D, E, F, G, H, J]: ...
+@overload
+def load(
+    a: type[A],
+    b: type[B],
+    c: type[C],
+    d: type[D],
+    e: type[E],
+    f: type[F],
+    g: type[G],
+    h: type[H],
+    j: type[J],
+    k: type[K],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H, J, K]: ...
+@overload
+def load(
+    a: type[A],
+    b: type[B],
+    c: type[C],
+    d: type[D],
+    e: type[E],
+    f: type[F],
+    g: type[G],
+    h: type[H],
+    j: type[J],
+    k: type[K],
+    m: type[M],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H, J, K, M]: ...
 def load(*sections: type[Section]) -> tuple[Section, ...]:
     """Read sections from the environment, named files and `.env`.
 

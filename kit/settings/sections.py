@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, model_validator
 
 from kit.settings.section import SecretList, Section
+from kit.settings.target import Target
 
 AppEnv = Literal["dev", "local", "test", "stage", "prod"]
 
@@ -73,13 +74,18 @@ class DatabaseSettings(Section):
     """Address of the database, `postgresql://user:password@host:5432/name`; unset: the node's embedded PostgreSQL."""
 
 
-class StorageSettings(Section):
-    """The blob store."""
+class QueueSettings(Section):
+    """Work after a meeting."""
 
-    storage_mode: Literal["local_fs", "shared_fs", "s3"] = "local_fs"
-    """Where recordings and artifacts are kept: this machine, a shared file system, or S3."""
-    storage_path: str | None = None
-    """Directory, or `s3://bucket/prefix`; unset: `blobs` in AGENT_DATA_DIR."""
+    queue_mode: Literal["postgres", "inline"] = "postgres"
+    """Who does it: any worker of the queue (`postgres`), or the process that a step commits in, at once and step after
+    step (`inline`); FinishMeeting and RebuildReport then answer when the report is there, or when their deadline is
+    near. Either way every step is a row in PostgreSQL before it begins, and a crash leaves it for the next start."""
+
+    @property
+    def inline(self) -> bool:
+        """Whether steps follow each other in one process."""
+        return self.queue_mode == "inline"
 
 
 class TelemetrySettings(Section):
@@ -105,17 +111,21 @@ class RpcSettings(Section):
 
 
 class TargetSettings(Section):
-    """Where the rooms are."""
+    """Where the rooms are.
 
-    ingest_target: str = "127.0.0.1:8021"
-    """gRPC address of ingest."""
-    stt_target: str = "127.0.0.1:8022"
-    """gRPC address of speech recognition."""
-    connector_target: str = "127.0.0.1:8023"
-    """gRPC address of the connector."""
-    report_target: str = "127.0.0.1:8024"
-    """gRPC address of the reports."""
-    gateway_target: str = "127.0.0.1:8011"
-    """gRPC address of the gateway, for the console."""
+    Replicas of a room are given as addresses with commas between (`10.0.0.7:8021,10.0.0.8:8021`) or as one name that
+    resolves to all of them (`dns:///ingest:8021`). They are called in turn; one that is dead is passed over.
+    """
+
+    ingest_target: Target = "127.0.0.1:8021"
+    """gRPC address of ingest; several replicas with commas between, or `dns:///name:port`."""
+    stt_target: Target = "127.0.0.1:8022"
+    """gRPC address of speech recognition; replicas as for ingest."""
+    connector_target: Target = "127.0.0.1:8023"
+    """gRPC address of the connector; replicas as for ingest."""
+    report_target: Target = "127.0.0.1:8024"
+    """gRPC address of the reports; replicas as for ingest."""
+    gateway_target: Target = "127.0.0.1:8011"
+    """gRPC address of the gateway, for the console; replicas as for ingest."""
     gateway_url: str = "http://127.0.0.1:8010"
     """HTTP address of the gateway."""

@@ -13,7 +13,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from kit.telemetry import trace_context
 
-_QUIET = ("grpc", "asyncio", "aiortc", "aioice", "httpx", "urllib3", "opentelemetry")
+# httpx2 would write whole addresses, secrets in them too.
+_QUIET = ("grpc", "asyncio", "aiortc", "aioice", "httpx", "httpx2", "httpcore2", "urllib3", "opentelemetry")
 
 
 def get() -> FilteringBoundLogger:

@@ -1,6 +1,7 @@
 """Audio sessions: one stream of a connector or client into a meeting."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from store import columns
 from store.metadata import metadata
@@ -17,6 +18,7 @@ audio_sessions = Table(
     columns.create_time(),
     columns.time("start_time"),
     columns.time("end_time"),
+    Column("last_chunks", JSONB, nullable=False, server_default="{}", comment="the last chunk of each participant"),
     Column("sealed_key", Text, comment="where the sealed audio is in the blob store"),
     columns.one_of("state", "open", "ended", "settled"),
 )

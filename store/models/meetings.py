@@ -1,6 +1,6 @@
 """Meetings: one conversation each."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from store import columns
@@ -26,6 +26,7 @@ meetings = Table(
         "revision", Integer, nullable=False, server_default="0", comment="grows when the text changes after the end"
     ),
     Column("report_state", Text, nullable=False, server_default="none"),
+    Column("speech_cost_usd", Double, nullable=False, server_default="0", comment="what engines took for its text"),
     Column("created_by", Text, nullable=False, server_default=""),
     Column("request_id", Text),
     Column("owner", Text, nullable=False, server_default="", comment="the ingest replica that keeps it live"),

@@ -1,7 +1,6 @@
 """The ingest room put together: journals, live meetings, channels to the other rooms, one server."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,13 @@ from agent.ingest.v1 import recorder_service_pb2_grpc as recorder_grpc
 from agent.report.v1 import report_service_pb2_grpc as report_grpc
 from agent.stt.v1 import stt_service_pb2_grpc as stt_grpc
 from kit.auth.authenticator import Authenticator, make_authenticator
-from kit.blobs import BlobStore, open_blobs
+from kit.blobs import BlobStore, open_storage
 from kit.db.engine import Database, open_database
 from kit.db.migrate import migrate
 from kit.lifecycle import Shutdown
 from kit.ops.sources import OpsSources
+from kit.ops.storage import StorageWatch
+from kit.queue.operators import RoomQueues
 from kit.room import Room, open_room
 from kit.rpc.client import open_channel
 from kit.rpc.server import MEBIBYTE, RpcService
@@ -31,6 +32,7 @@ from kit.settings import (
     AuthSettings,
     CoreSettings,
     DatabaseSettings,
+    QueueSettings,
     RpcSettings,
     SettingsError,
     StorageSettings,
@@ -38,19 +40,37 @@ from kit.settings import (
     TelemetrySettings,
     load,
 )
+from services.ingest.aftermath import Aftermath
 from services.ingest.chunks import ChunkDoor
+from services.ingest.door import Door
+from services.ingest.erasure import Erasure
+from services.ingest.erasure_repository import QUEUE, ErasureRepository
+from services.ingest.forward import Forwarder
 from services.ingest.hub import Hub
-from services.ingest.live import Surroundings
+from services.ingest.jobs import open_jobs
 from services.ingest.live_meetings import LiveMeetings, open_live_meetings
+from services.ingest.live_repository import LiveRepository
 from services.ingest.meetings import Meetings
 from services.ingest.operators import RoomWatch
+from services.ingest.peers import open_peers
 from services.ingest.recorder import Recorder
+from services.ingest.recording_repository import RecordingRepository
+from services.ingest.recordings import Recordings
+from services.ingest.relay import open_relays
+from services.ingest.replica import Replicas, open_replicas
+from services.ingest.replica_repository import ReplicaRepository
 from services.ingest.repository import IngestRepository
+from services.ingest.retention import Retention
 from services.ingest.servicer import AudioServicer, InternalAudioServicer, MeetingServicer, RecorderServicer
-from services.ingest.settings import IngestSettings, MeetingSettings
+from services.ingest.settings import IngestSettings, MeetingSettings, RetentionSettings
+from services.ingest.surroundings import Surroundings
 from services.ingest.watch import Watcher
+from store.answers import Answers
 
 ROOM = "ingest"
+_ENCODERS = 2
+"""Threads that make files of recordings; each piece of a file takes its turn."""
+_EVERY_INTERFACE = ("0.0.0.0", "[::]", "::")  # noqa: S104 - compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,14 @@ class Options:
     data_directory: Path
     outgoing_key: str | None
     """Key with which the room calls the other rooms."""
+    journals: Path | None = None
+    """Where journals are; `journals` in the data directory if None."""
+    journals_shared: bool = False
+    """Whether other replicas see them too."""
+    inline: bool = False
+    """Whether FinishMeeting answers when the report is there."""
+    retention: RetentionSettings | None = None
+    """How long meetings are kept; for ever if None."""
     rpc: RpcSettings | None = None
     telemetry: TelemetrySettings | None = None
     fail_fast: bool = False
@@ -70,7 +98,7 @@ class Options:
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; the database's tables come up to date first."""
-    core, auth, rpc, telemetry, database, storage, targets, settings, meetings = load(
+    core, auth, rpc, telemetry, database, storage, targets, settings, meetings, queue, retention = load(
         CoreSettings,
         AuthSettings,
         RpcSettings,
@@ -80,19 +108,31 @@ async def main(shutdown: Shutdown) -> None:
         TargetSettings,
         IngestSettings,
         MeetingSettings,
+        QueueSettings,
+        RetentionSettings,
     )
     if database.database_url is None:
         raise SettingsError(["DATABASE_URL: the ingest room needs a database; `agent up` starts one"])
     url = database.database_url.get_secret_value()
     options = Options(
-        settings, meetings, targets, core.agent_data_dir, auth.outgoing_key, rpc, telemetry, core.fail_fast
+        settings,
+        meetings,
+        targets,
+        core.agent_data_dir,
+        auth.outgoing_key,
+        journals=settings.journal_directory(storage, core.agent_data_dir),
+        journals_shared=settings.shares_journals(storage),
+        inline=queue.inline,
+        retention=retention,
+        rpc=rpc,
+        telemetry=telemetry,
+        fail_fast=core.fail_fast,
     )
-    path = Path(storage.storage_path) if storage.storage_path else core.agent_data_dir / "blobs"
     authenticator = make_authenticator(auth, core)
     await migrate(url)
     async with (
         open_database(url, room=ROOM) as opened,
-        open_blobs(storage.storage_mode, path) as blobs,
+        open_storage(storage, core) as blobs,
         open_ingest(options, opened, blobs, authenticator, shutdown) as room,
     ):
         await room.stopped()
@@ -115,7 +155,8 @@ async def open_ingest(
         StartError: an address is taken, or the data directory is another process's.
     """
     settings = options.settings
-    repository = IngestRepository(database, f"{socket.gethostname()}:{os.getpid()}")
+    repository = IngestRepository(database)
+    journals = (options.journals or options.data_directory / "journals").absolute()
     hub = Hub(settings.watch_queue)
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(settings.journal_threads, "ingest-journal"))
@@ -123,40 +164,75 @@ async def open_ingest(
         stt = await stack.enter_async_context(open_channel(options.targets.stt_target, api_key=key))
         report = await stack.enter_async_context(open_channel(options.targets.report_target, api_key=key))
         connector = await stack.enter_async_context(open_channel(options.targets.connector_target, api_key=key))
+        replicas = await stack.enter_async_context(
+            open_replicas(
+                ReplicaRepository(database),
+                journals,
+                shared=options.journals_shared,
+                lease_seconds=settings.lease_seconds,
+            )
+        )
         surroundings = Surroundings(
             settings=settings,
             repository=repository,
+            live_repository=LiveRepository(database),
+            replicas=replicas,
             hub=hub,
             recognizer=stt_grpc.SpeechServiceStub(stt),
             follower=report_grpc.ReportServiceStub(report),
             blobs=blobs,
-            directory=options.data_directory.absolute() / "journals",
+            directory=journals,
             scratch=options.data_directory.absolute() / "sealing",
             executor=executor,
         )
         live = await stack.enter_async_context(open_live_meetings(surroundings))
-        goodbye = asyncio.create_task(_say_goodbye(shutdown, hub), name="ingest.goodbye")
+        peers = await stack.enter_async_context(open_peers(key))
+        relays = await stack.enter_async_context(
+            open_relays(live, replicas, peers, hub, heartbeat_seconds=settings.heartbeat_seconds)
+        )
+        door, forwarder = Door(live, replicas, shutdown.draining), Forwarder(peers, shutdown.draining)
+        watcher = Watcher(repository, hub, live, relays, shutdown.draining, settings.heartbeat_seconds)
+        goodbye = asyncio.create_task(_say_goodbye(shutdown, hub, live, replicas), name="ingest.goodbye")
         stack.callback(goodbye.cancel)
-        watch = RoomWatch(repository, live, surroundings.directory, settings.min_free_mb)
+        storage = StorageWatch(blobs)
+        watch = RoomWatch(repository, live, surroundings.directory, settings.min_free_mb, storage)
         meetings = Meetings(
             repository, live, hub, Recorder(connector_grpc.ConnectorServiceStub(connector)), blobs, options.meetings
         )
+        erasing = ErasureRepository(database)
+        erasure = Erasure(erasing, blobs, live)
+        keeping = options.retention or RetentionSettings(audio_days=0, text_days=0, tenants={})
+        await stack.enter_async_context(
+            open_jobs(database, erasure, Retention(keeping, database, erasing, erasure, blobs))
+        )
+        encoders = stack.enter_context(ThreadPoolExecutor(_ENCODERS, "ingest-encode"))
+        recordings = Recordings(RecordingRepository(database), blobs, encoders)
+        queues = RoomQueues(database, [QUEUE], Answers())
         room = await stack.enter_async_context(
             open_room(
                 ROOM,
                 listen=settings.listen,
                 metrics_listen=settings.metrics_listen,
-                services=_services(options, repository, live, meetings, hub, shutdown),
+                services=_services(
+                    options, repository, live, meetings, watcher, door, forwarder, recordings, erasure, shutdown
+                ),
                 auth=auth,
                 shutdown=shutdown,
                 readiness=watch.readiness,
-                sources=OpsSources(sessions=watch.sessions, detail=watch.detail),
+                sources=OpsSources(
+                    sessions=watch.sessions,
+                    queues=queues.queues,
+                    jobs=queues,
+                    storage=storage.health,
+                    detail=watch.detail,
+                ),
                 rpc=options.rpc,
                 telemetry=options.telemetry,
                 fail_fast=options.fail_fast,
                 max_receive_bytes=settings.chunk_max_bytes + MEBIBYTE,
             )
         )
+        replicas.announce(settings.advertise or _reachable(room.server.host, room.server.port))
         yield room
 
 
@@ -165,17 +241,23 @@ def _services(
     repository: IngestRepository,
     live: LiveMeetings,
     meetings: Meetings,
-    hub: Hub,
+    watcher: Watcher,
+    door: Door,
+    forwarder: Forwarder,
+    recordings: Recordings,
+    erasure: Erasure,
     shutdown: Shutdown,
 ) -> list[RpcService]:
     settings = options.settings
-    chunks = ChunkDoor(live, settings)
-    watcher = Watcher(repository, hub, live, shutdown.draining, settings.heartbeat_seconds)
-    audio_servicer = AudioServicer(live, repository, chunks, shutdown.draining, settings.heartbeat_seconds)
+    chunks = ChunkDoor(live, settings, repository)
+    audio_servicer = AudioServicer(
+        live, repository, chunks, door, forwarder, shutdown.draining, settings.heartbeat_seconds
+    )
+    aftermath = Aftermath(repository) if options.inline else None
     return [
         RpcService(
             meeting.DESCRIPTOR.services_by_name["MeetingService"],
-            MeetingServicer(meetings, watcher),  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+            MeetingServicer(meetings, watcher, door, forwarder, recordings, erasure, aftermath),
             meeting_grpc.add_MeetingServiceServicer_to_server,
         ),
         RpcService(
@@ -185,7 +267,7 @@ def _services(
         ),
         RpcService(
             audio.DESCRIPTOR.services_by_name["InternalAudioService"],
-            InternalAudioServicer(chunks),
+            InternalAudioServicer(chunks, door, forwarder),
             audio_grpc.add_InternalAudioServiceServicer_to_server,
         ),
         RpcService(
@@ -196,6 +278,14 @@ def _services(
     ]
 
 
-async def _say_goodbye(shutdown: Shutdown, hub: Hub) -> None:
+def _reachable(host: str, port: int) -> str:
+    """Return where other machines find a server that listens on every interface."""
+    return f"{socket.gethostname() if host in _EVERY_INTERFACE else host}:{port}"
+
+
+async def _say_goodbye(shutdown: Shutdown, hub: Hub, live: LiveMeetings, replicas: Replicas) -> None:
+    """Let everyone go elsewhere, and other replicas go on with what was ours."""
     await shutdown.draining.wait()
     hub.close()
+    await live.hand_over()
+    await replicas.release()

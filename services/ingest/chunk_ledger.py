@@ -69,6 +69,18 @@ class ChunkLedger:
             self._by_key[mark.idempotency_key] = mark
         self.last = mark
 
+    def last_of_each(self) -> dict[str, dict[str, int | str]]:
+        """Return what is kept of the chunks once the journal is gone: enough to acknowledge a repeated last one."""
+        return {
+            participant_id: {
+                "sequence": marks[-1].sequence,
+                "idempotency_key": marks[-1].idempotency_key,
+                "start_sample": marks[-1].start_sample,
+                "end_sample": marks[-1].end_sample,
+            }
+            for participant_id, marks in self._by_participant.items()
+        }
+
     def next_sequence(self, participant_id: str) -> int:
         """Return the number that a participant's next chunk gets."""
         return len(self._by_participant.get(participant_id, ())) + 1

@@ -1,6 +1,8 @@
 """Chunks: encoded pieces of a participant's audio, put one after another through the door that streams use."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from agent.common.v1 import audio_pb2 as audio
 from agent.ingest.v1 import audio_service_pb2 as pb
@@ -30,12 +32,19 @@ _DECODES = 2
 log = logs.get()
 
 
+class EndedChunks(Protocol):
+    """What the store knows of the chunks of meetings that are over."""
+
+    async def last_chunks(self, key: MeetingKey, session_id: str) -> Mapping[str, Mapping[str, Any]]: ...
+
+
 class ChunkDoor:
     """Takes chunks; each is answered when its samples are on disk."""
 
-    def __init__(self, meetings: LiveMeetings, settings: IngestSettings) -> None:
+    def __init__(self, meetings: LiveMeetings, settings: IngestSettings, store: EndedChunks) -> None:
         self._meetings = meetings
         self._settings = settings
+        self._store = store
         self._decodes = asyncio.Semaphore(_DECODES)
 
     async def put(self, tenant_id: str, request: pb.PutChunkRequest) -> pb.PutChunkResponse:
@@ -44,10 +53,14 @@ class ChunkDoor:
         Raises:
             AppError: the chunk breaks the contract, the meeting takes none, or the disk does not.
         """
-        self._check(request)
-        live = await self._meetings.enter(MeetingKey(tenant_id, request.meeting_id))
-        session = await live.session(CHUNK_SESSION, _now_ms())
+        self.check(request)
+        key = MeetingKey(tenant_id, request.meeting_id)
         participant_id = request.participant_id or _SPEAKER
+        try:
+            live = await self._meetings.enter(key)
+            session = await live.session(CHUNK_SESSION, _now_ms())
+        except MeetingFinished:
+            return await self._again(key, participant_id, request)
         with logs.bind(meeting_id=request.meeting_id):
             known = session.chunks.find(participant_id, request.sequence, request.idempotency_key)
             if known is None and request.content:
@@ -69,7 +82,12 @@ class ChunkDoor:
                 live.request_finish()
             return response
 
-    def _check(self, request: pb.PutChunkRequest) -> None:
+    def check(self, request: pb.PutChunkRequest) -> None:
+        """Check what can be checked before anybody looks for the meeting.
+
+        Raises:
+            InvalidArgument: the chunk breaks the contract.
+        """
         if not request.content and not request.last:
             raise InvalidArgument("is empty", field="content")
         if len(request.content) > self._settings.chunk_max_bytes:
@@ -113,8 +131,33 @@ class ChunkDoor:
         return _response(mark, duplicate=False)
 
     async def _known(self, session: Session, mark: ChunkMark | None) -> pb.PutChunkResponse:
-        await session.settled()
+        await session.confirmed()
         return pb.PutChunkResponse() if mark is None else _response(mark, duplicate=True)
+
+    async def _again(self, key: MeetingKey, participant_id: str, request: pb.PutChunkRequest) -> pb.PutChunkResponse:
+        """Acknowledge a chunk of a meeting that is over to a client that never heard that it is on disk.
+
+        Raises:
+            MeetingFinished: it is not.
+        """
+        stored = await self._store.last_chunks(key, CHUNK_SESSION)
+        if stored and not request.content:
+            return pb.PutChunkResponse()
+        last = stored.get(participant_id)
+        if last is None:
+            raise MeetingFinished(key.meeting_id)
+        sequence = int(last["sequence"])
+        same_key = bool(request.idempotency_key) and request.idempotency_key == last["idempotency_key"]
+        if same_key or request.sequence == sequence:
+            return pb.PutChunkResponse(
+                sequence=sequence,
+                duplicate=True,
+                start_ms=milliseconds_of(int(last["start_sample"])),
+                end_ms=milliseconds_of(int(last["end_sample"])),
+            )
+        if 0 < request.sequence < sequence:
+            return pb.PutChunkResponse(sequence=request.sequence, duplicate=True)
+        raise MeetingFinished(key.meeting_id)
 
     def _track(
         self, live: LiveMeeting, session: Session, participant_id: str, request: pb.PutChunkRequest, samples: int

@@ -1,12 +1,12 @@
 """What a caller of the ingest room can act on.
 
-NotFound             MeetingNotFound
+NotFound             MeetingNotFound, MeetingErased, AudioNotFound
 InvalidArgument      StreamProtocolBroken, MessageTooLarge, TrackUnknown, AudioUndecodable, PageTokenInvalid
 OutOfRange           SequenceGap, SampleGap
-FailedPrecondition   MeetingFinished, RequestIdReused
+FailedPrecondition   MeetingFinished, RequestIdReused, AudioNotReady
 Aborted              EpochFenced
 ResourceExhausted    DiskFull, TooManySessions
-Unavailable          JournalFailed, Draining
+Unavailable          JournalFailed, Draining, MeetingElsewhere, Fenced
 """
 
 from kit.errors import (
@@ -28,6 +28,34 @@ class MeetingNotFound(NotFound):
 
     def __init__(self, meeting_id: str) -> None:
         super().__init__(meeting_id=meeting_id)
+
+
+class MeetingErased(NotFound):
+    """The meeting was erased; only a tombstone is left."""
+
+    reason = "ERROR_REASON_MEETING_ERASED"
+
+    def __init__(self, meeting_id: str) -> None:
+        super().__init__(meeting_id=meeting_id)
+
+
+class AudioNotFound(NotFound):
+    """There is no recording: nobody was heard, it is not sealed yet, or it was erased."""
+
+    reason = "ERROR_REASON_AUDIO_NOT_FOUND"
+
+    def __init__(self, meeting_id: str, why: str = "", *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(why, retry_after_seconds=retry_after_seconds, meeting_id=meeting_id)
+
+
+class AudioNotReady(FailedPrecondition):
+    """The recording is put together when the meeting has ended."""
+
+    reason = "ERROR_REASON_AUDIO_NOT_FOUND"
+    retry_after_seconds = 10.0
+
+    def __init__(self, meeting_id: str, state: str) -> None:
+        super().__init__(meeting_id=meeting_id, state=state)
 
 
 class MeetingFinished(FailedPrecondition):
@@ -138,3 +166,22 @@ class Draining(Unavailable):
 
     reason = "ERROR_REASON_DRAINING"
     retry_after_seconds = 0.5
+
+
+class MeetingElsewhere(Unavailable):
+    """The meeting is live at another replica that does not answer now; try again."""
+
+    reason = "ERROR_REASON_MEETING_ELSEWHERE"
+    retry_after_seconds = 1.0
+
+    def __init__(self, meeting_id: str, owner: str) -> None:
+        super().__init__(meeting_id=meeting_id, owner=owner)
+
+
+class Fenced(MeetingElsewhere):
+    """Another replica has taken the meeting up, or it is over; come back."""
+
+    retry_after_seconds = 0.2
+
+    def __init__(self, meeting_id: str) -> None:
+        super().__init__(meeting_id, "")

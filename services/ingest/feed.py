@@ -81,7 +81,7 @@ class Feed:
     ) -> None:
         self._session = session
         self._track = track
-        self._language = track.language or language
+        self._language = track.pinned_language or track.language or language
         self._recognizer = recognizer
         self._sink = sink
         self._options = options
@@ -91,6 +91,8 @@ class Feed:
         self._refused = Backoff(*_REFUSED_SECONDS)
         self.problem = ""
         """Why no text comes now; empty when all is well."""
+        self.warning = ""
+        """What the recogniser says of itself, for example that text comes late; empty when all is well."""
 
     async def run(self) -> None:
         """Feed the track to its end, over as many streams as it takes."""
@@ -119,9 +121,11 @@ class Feed:
         """Note why a stream was lost; returns whether the recogniser will not have what we ask for."""
         leaves = list(_leaves(lost))
         answer = next((leaf for leaf in leaves if isinstance(leaf, grpc.aio.AioRpcError)), None)
+        # A recogniser that stays away is told once, not at every attempt.
+        tell = log.debug if self.problem else log.info
         if answer is None:
             self.problem = "speech recognition is away"
-            log.info("feed_lost", track=self._track.number, why=str(leaves[0]) or type(leaves[0]).__name__)
+            tell("feed_lost", track=self._track.number, why=str(leaves[0]) or type(leaves[0]).__name__)
             return False
         problem = error_of(answer)
         if problem.reason == _LANGUAGE_UNKNOWN and self._language:
@@ -130,8 +134,8 @@ class Feed:
             return False
         retryable = worth_retrying(answer) or problem.code in _GONE
         self.problem = "speech recognition is away" if retryable else f"speech recognition refuses: {problem.code.name}"
-        level = log.info if retryable else log.error
-        level("feed_lost", track=self._track.number, code=problem.code.name, reason=problem.reason, why=problem.message)
+        tell = tell if retryable else log.error
+        tell("feed_lost", track=self._track.number, code=problem.code.name, reason=problem.reason, why=problem.message)
         return not retryable
 
     async def _attempt(self) -> bool:
@@ -141,6 +145,7 @@ class Feed:
             ExceptionGroup: of `_Lost`, AioRpcError, InvalidStateError and TimeoutError.
         """
         self._opened.clear()
+        self.warning = ""
         with held(self._recognizer.StreamingRecognize()) as call:
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(call), name="ingest.feed.write")
@@ -151,7 +156,11 @@ class Feed:
     async def _write(self, call: Any) -> None:
         start = self._track.decided_sample
         opening = stt.RecognizeOpen(
-            language=self._language, start_sample=start, interim=True, meeting_id=self._session.key.meeting_id
+            language=self._language,
+            start_sample=start,
+            interim=True,
+            meeting_id=self._session.key.meeting_id,
+            tenant_id=self._session.key.tenant_id,
         )
         await call.write(stt.StreamingRecognizeRequest(open=opening))
         # A write that meets a refusal would hide its reason.
@@ -187,7 +196,8 @@ class Feed:
             match response.WhichOneof("message"):
                 case "final":
                     # A stream that replaces this one goes on in the language that this one was sure of.
-                    self._language = response.final.pinned_language or self._language
+                    track.pinned_language = response.final.pinned_language or track.pinned_language
+                    self._language = track.pinned_language or self._language
                     await self._sink.settle(session, track, response.final)
                     self._decided(response.final.decided_sample)
                 case "cursor":
@@ -198,8 +208,10 @@ class Feed:
                 case "opened":
                     self.problem = ""
                     self._opened.set()
-                case "status" if response.status.warning:
-                    log.info("recogniser_warned", track=track.number, warning=response.status.warning)
+                case "status":
+                    if response.status.warning != self.warning:
+                        log.info("recogniser_warned", track=track.number, warning=response.status.warning)
+                    self.warning = response.status.warning
                 case "finished":
                     await self._sink.decide(session, track, response.finished.decided_sample, last=True)
                     self._decided(response.finished.decided_sample)

@@ -15,6 +15,7 @@ from kit.auth.authenticator import TENANT_ID
 from kit.rpc.calls import held
 from kit.telemetry import logs
 from services.ingest.hub import Hub, Subscription
+from services.ingest.insights import Insights
 from services.ingest.retry import Backoff
 from services.ingest.rows import MeetingRow
 from services.ingest.session import MeetingKey
@@ -23,7 +24,6 @@ from services.ingest.tail import Segments, Tail
 _LONGEST_PAUSE_SECONDS = 15.0
 _OPEN_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
-_MAX_INSIGHTS = 500
 
 log = logs.get()
 
@@ -44,7 +44,7 @@ class Follower:
         self._hub = hub
         self._key = key
         self._ended = asyncio.Event()
-        self._insights: list[pb.LiveInsight] = []
+        self._insights = Insights()
 
     @property
     def insights(self) -> list[pb.LiveInsight]:
@@ -64,7 +64,7 @@ class Follower:
                     await self._converse(meeting, subscription, backoff)
                 return
             except Exception as lost:  # an edge: whatever goes wrong here is not the meeting's problem
-                log.info("follow_lost", why=repr(_leaf(lost)))
+                log.info("follow_lost", why=_why(_leaf(lost)))
             if self._ended.is_set():
                 return  # the report is built from the store; nobody waits for insights now
             await backoff.pause()
@@ -123,9 +123,7 @@ class Follower:
             return
         live = pb.LiveInsight()
         getattr(live, kind).CopyFrom(getattr(insight, kind))
-        if kind == "talk":
-            self._insights = [each for each in self._insights if not each.HasField("talk")]
-        self._insights = [*self._insights[1 - _MAX_INSIGHTS :], live]
+        self._insights.add(live)
         self._hub.publish(self._key, pb.WatchMeetingResponse(insight=live))
 
 
@@ -133,3 +131,7 @@ def _leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _why(error: BaseException) -> str:
+    return error.code().name if isinstance(error, grpc.aio.AioRpcError) else repr(error)

@@ -14,6 +14,9 @@ from services.ingest.errors import Draining
 from services.ingest.pulse import Pulse
 from services.ingest.session import MeetingKey
 
+LOOK_AGAIN = pb.WatchMeetingResponse()
+"""Says nothing but that the store may know more than the hub has told."""
+
 
 class FellBehind(Exception):
     """The subscriber did not keep up and missed events; it has to start over."""

@@ -1,26 +1,31 @@
-"""The journal: one append-only file per session. What `durable_offset` says is on disk; nothing else is promised."""
+"""The journal of a session: append-only. What `durable_offset` says is on disk and stays; nothing else is promised.
+
+On disk it is a chain of parts, one for each owner of the meeting that had something to write. Offsets count the bytes
+of records over all parts.
+"""
 
 import asyncio
 import errno
-import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Self
 
 from kit.clock import monotonic
+from kit.errors import AppError, Unavailable
 from kit.telemetry import logs
 from services.ingest import metrics
-from services.ingest.errors import JournalFailed
+from services.ingest.chain import Chain, Replay
+from services.ingest.errors import Fenced, JournalFailed
+from services.ingest.fence import Fence
+from services.ingest.part import Part, PartHeader
 from services.ingest.pulse import Pulse
-from services.ingest.record import HEADER, CorruptRecord, Found, Record, decode, decode_track
+from services.ingest.record import CorruptRecord, Found, Record, decode_track
 
-MAGIC = b"agentj1\n"
-SUFFIX = ".journal"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_RETRY_SECONDS = 1.0
-_BLOCK_BYTES = 256 * 1024
+_LOST = "the journal no longer holds what was written"
 
 log = logs.get()
 
@@ -29,51 +34,53 @@ class Journal:
     """An open journal; `open` makes or recovers one, `commit_forever` is its only writer.
 
     Records are gathered in memory by `append` and written with one `fdatasync`, at most one per interval. A full disk
-    is waited for, with everything that is not on it kept in memory; any other error of the disk fails the journal.
+    is waited for, with everything that is not on it kept in memory; any other error of the disk fails the journal, and
+    so does a fence that somebody else has put up meanwhile.
     """
 
-    def __init__(self, path: Path, descriptor: int, size: int, pulse: Pulse, executor: Executor | None) -> None:
-        self.path = path
-        self.durable_offset = size
+    def __init__(self, session_id: str, chain: Chain, fence: Fence, pulse: Pulse, executor: Executor | None) -> None:
+        self.durable_offset = chain.end
         self.durable_sequence = 0
-        self.end_offset = size
+        self.end_offset = chain.end
         self.disk_full = False
-        self._descriptor = descriptor
+        self._session_id = session_id
+        self._chain = chain
+        self._fence = fence
         self._pulse = pulse
         self._executor = executor
+        self._part: Part | None = None
         self._pending: list[bytes] = []
         self._last_sequence = 0
         self._appended_at = 0.0
         self._work = asyncio.Event()
-        self._failure: JournalFailed | None = None
+        self._failure: AppError | None = None
 
     @classmethod
     def open(
-        cls, path: Path, replay: Callable[[Record, int], bool], pulse: Pulse, executor: Executor | None = None
+        cls,
+        session_id: str,
+        fence: Fence,
+        replay: Replay,
+        pulse: Pulse,
+        executor: Executor | None = None,
+        *,
+        limit: int | None = None,
     ) -> Self:
-        """Open a journal, make it if there is none, and cut a torn tail; blocks on the disk.
+        """Open a journal, new or left by another owner; blocks on the disk. Nothing is written before there is need.
 
         Args:
-            path: the file; its directory is made as needed.
-            replay: takes every record with its offset, in order. Where it answers False the journal is cut too.
+            session_id: whose journal.
+            fence: under which what is appended here is acknowledged; its directory is the meeting's.
+            replay: takes every record with its offset, in order. Where it answers False the journal ends.
             pulse: beats when more is durable, or the journal has failed.
             executor: threads for the disk; asyncio's own if None.
+            limit: offset at which it ends at the latest.
 
         Raises:
-            OSError: the disk refuses.
+            OSError: the disk refuses, has lost something, or holds a file that is no journal.
         """
-        made = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            size = _recover(descriptor, path, replay)
-            os.fsync(descriptor)
-            if made:
-                _sync_directories(path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(path, descriptor, size, pulse, executor)
+        chain = Chain.open(fence.directory, session_id, replay, limit=limit)
+        return cls(session_id, chain, fence, pulse, executor)
 
     @property
     def pending_bytes(self) -> int:
@@ -81,8 +88,13 @@ class Journal:
         return self.end_offset - self.durable_offset
 
     @property
-    def failure(self) -> JournalFailed | None:
-        """Why nothing can be written any more."""
+    def is_own(self) -> bool:
+        """Whether this owner has written: then what it found at the start stays for every owner to come, too."""
+        return self._part is not None
+
+    @property
+    def failure(self) -> AppError | None:
+        """Why nothing can be written any more: JournalFailed or Fenced."""
         return self._failure
 
     def recovered(self, sequence: int) -> None:
@@ -94,6 +106,7 @@ class Journal:
 
         Raises:
             JournalFailed: the disk has refused before.
+            Fenced: the meeting is another replica's.
         """
         if self._failure is not None:
             raise self._failure
@@ -111,7 +124,7 @@ class Journal:
         """Wait until everything before `offset` is on disk.
 
         Raises:
-            JournalFailed: it will not be.
+            JournalFailed, Fenced: it will not be.
         """
         while self.durable_offset < offset:
             coming = self._pulse.coming
@@ -124,6 +137,7 @@ class Journal:
 
         Raises:
             JournalFailed: the disk refuses.
+            Fenced: the meeting is another replica's.
         """
         committing: asyncio.Future[bool] | None = None
         try:
@@ -161,10 +175,10 @@ class Journal:
                 self._work.set()
                 self._pulse.beat()
                 return False
-            self._failure = JournalFailed(error.strerror or "the disk refuses")
-            self._pulse.beat()
             log.critical("journal_failed", error=str(error))
-            raise self._failure from error
+            raise self._fail(JournalFailed(error.strerror or "the disk refuses")) from error
+        except Fenced as fenced:
+            raise self._fail(fenced) from None
         self.disk_full = False
         self.durable_offset, self.durable_sequence = end, sequence
         if self._pending:
@@ -174,39 +188,78 @@ class Journal:
         self._pulse.beat()
         return True
 
+    def _fail(self, failure: Unavailable) -> Unavailable:
+        self._failure = failure
+        self._pulse.beat()
+        return failure
+
     def _write(self, data: bytes) -> None:
-        # Always at the durable end: what a failed attempt left behind is written over.
-        view, offset = memoryview(data), self.durable_offset
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
-        os.fdatasync(self._descriptor)
+        """Bring a batch to disk, then look whether we may say so: in this order, or two owners could both say yes."""
+        try:
+            self._own_part().write(data)
+        except FileNotFoundError:
+            self._fence.check()  # the meeting's directory was given up
+            raise
+        self._fence.check()
+
+    def _own_part(self) -> Part:
+        if self._part is None:
+            header = PartHeader(self._fence.epoch, self._chain.last_epoch, self._chain.end)
+            self._part = Part.create(self._fence.directory, self._session_id, header)
+            self._chain.add(self._part)
+        return self._part
 
     async def read(self, offset: int) -> bytes:
         """Return durable bytes from `offset` on: whole records first, one of them at least unless there is none."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, offset, self.durable_offset)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._chain.read, offset, self.durable_offset
+        )
 
-    def _read(self, offset: int, limit: int) -> bytes:
-        data = os.pread(self._descriptor, min(_BLOCK_BYTES, limit - offset), offset)
-        if len(data) >= HEADER.size:
-            needed = HEADER.size + HEADER.unpack_from(data)[0]
-            if len(data) < needed <= limit - offset:
-                data += os.pread(self._descriptor, needed - len(data), offset + len(data))
-        return data
+    def durable_records(self, track: int) -> Iterator[Record]:
+        """Yield the durable records of a track and of the session, from the first; blocks on the disk.
 
-    def close(self) -> None:
-        """Give the file back; whoever still wants to write or waits is told that it is over."""
+        Raises:
+            JournalFailed: the journal no longer holds what it held.
+        """
+        offset, end = 0, self.durable_offset
+        while offset < end:
+            records, offset = self.decoded(self._chain.read(offset, end), offset, track)
+            yield from records
+
+    @staticmethod
+    def decoded(data: bytes, offset: int, track: int) -> tuple[list[Record], int]:
+        """Return the records of a track and of the session in what was read at `offset`, and the offset behind them.
+
+        Raises:
+            JournalFailed: it is not what was written.
+        """
+        records: list[Record] = []
+        end = 0
+        try:
+            for found in decode_track(data, track):
+                if isinstance(found, Found):
+                    records.append(found.record)
+                    end = found.end
+                else:
+                    end = found
+        except CorruptRecord as error:
+            raise JournalFailed(_LOST) from error
+        if end == 0:
+            raise JournalFailed(_LOST)
+        return records, offset + end
+
+    def give_up(self, why: AppError) -> None:
+        """Take nothing more; whoever still wants to write or waits is told why."""
         if self._failure is None:
-            self._failure = JournalFailed("the session was put away")
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._failure = why
         self._pulse.beat()
 
-    def remove(self) -> None:
-        """Delete the file, once it is closed; blocks on the disk."""
-        self.path.unlink(missing_ok=True)
-        _sync(self.path.parent)
+    def close(self) -> None:
+        """Give the files back; whoever still wants to write or waits is told that it is over."""
+        if self._failure is None:
+            self._failure = JournalFailed("the session was put away")
+        self._chain.close()
+        self._pulse.beat()
 
 
 class JournalReader:
@@ -223,11 +276,13 @@ class JournalReader:
 
         Raises:
             JournalFailed: the journal fails, or no longer holds what it held.
+            Fenced: the meeting is another replica's.
         """
         while True:
             coming = self._pulse.coming
             if self._offset < self._journal.durable_offset:
-                records = self._decode(await self._journal.read(self._offset))
+                data = await self._journal.read(self._offset)
+                records, self._offset = Journal.decoded(data, self._offset, self._track)
                 if records:
                     return records
                 continue
@@ -235,60 +290,8 @@ class JournalReader:
                 raise self._journal.failure
             await coming.wait()
 
-    def _decode(self, data: bytes) -> list[Record]:
-        records: list[Record] = []
-        end = 0
-        try:
-            for found in decode_track(data, self._track):
-                if isinstance(found, Found):
-                    records.append(found.record)
-                    end = found.end
-                else:
-                    end = found
-        except CorruptRecord as error:
-            raise JournalFailed("the journal no longer holds what was written") from error
-        if end == 0:
-            raise JournalFailed("the journal no longer holds what was written")
-        self._offset += end
-        return records
-
 
 def free_megabytes(directory: Path) -> float:
     """Return the space left for journals, in MiB."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize / (1024 * 1024)
-
-
-def _recover(descriptor: int, path: Path, replay: Callable[[Record, int], bool]) -> int:
-    """Return the size up to which the file is whole, after cutting the rest."""
-    size = os.fstat(descriptor).st_size
-    good = 0
-    if size >= len(MAGIC):
-        with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-            if data[: len(MAGIC)] == MAGIC:
-                good = len(MAGIC)
-                while (found := decode(data, good)) is not None and replay(found.record, good):
-                    good = found.end
-            else:
-                raise OSError(errno.EINVAL, f"{path} is not a journal")
-    if good < size:
-        log.warning("journal_tail_cut", file=path.name, bytes=size - good)
-        os.ftruncate(descriptor, good)
-    if good == 0:
-        os.pwrite(descriptor, MAGIC, 0)
-        good = len(MAGIC)
-    return good
-
-
-def _sync_directories(path: Path) -> None:
-    """Make the file's name survive a power cut, and its directories' names, which may be new too."""
-    for directory in list(path.parents)[:4]:
-        _sync(directory)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,70 +10,46 @@ import asyncio
 import contextvars
 import errno
 from collections.abc import Coroutine
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.ingest.v1 import meeting_service_pb2 as pb
 from kit.clock import monotonic, now
-from kit.errors import InvalidArgument, Unavailable
+from kit.errors import InvalidArgument
 from kit.telemetry import logs
 from services.ingest import metrics
 from services.ingest.accounts import (
     ParticipantAccount,
     coverage_message,
     duration_ms,
-    duration_sample,
     participant_accounts,
 )
-from services.ingest.errors import DiskFull, JournalFailed, MeetingFinished, MeetingNotFound
-from services.ingest.feed import Feed, Recognizer
-from services.ingest.follow import Follower, ReportFollower
-from services.ingest.hub import Hub
-from services.ingest.journal import SUFFIX, free_megabytes
-from services.ingest.messages import meeting_message, track_participant
+from services.ingest.alarms import Alarms
+from services.ingest.ending import count_coverage, finish_of, seal_sessions
+from services.ingest.errors import DiskFull, Fenced, JournalFailed, MeetingErased, MeetingFinished, MeetingNotFound
+from services.ingest.fence import Fence, remove_journals
+from services.ingest.follow import Follower
+from services.ingest.hearing import Hearing
+from services.ingest.journal import free_megabytes
+from services.ingest.messages import meeting_message
+from services.ingest.part import session_ids
 from services.ingest.pulse import Pulse
-from services.ingest.repository import IngestRepository, session_row_id
 from services.ingest.retry import Backoff, until_done
-from services.ingest.rows import CoverageRow, Finish, MeetingRow, ParticipantRow
-from services.ingest.sealing import Blobs, seal
+from services.ingest.rows import MeetingRow, Tenure
+from services.ingest.sealing import audio_prefix, forget_scratch
 from services.ingest.session import MeetingKey, Session, keep_journal
-from services.ingest.settings import IngestSettings
-from services.ingest.settle import Settler
-from services.ingest.track import Track
+from services.ingest.surroundings import Surroundings
 
 CHUNK_SESSION = "chunks"
 """Session of a meeting that takes encoded chunks; clients of streams cannot use its name."""
-_SEALING_PAUSE_SECONDS = (1.0, 60.0)
+_SWEEP_PAUSE_SECONDS = (1.0, 60.0)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logs.get()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every live meeting of the room works with."""
-
-    settings: IngestSettings
-    repository: IngestRepository
-    hub: Hub
-    recognizer: Recognizer
-    follower: ReportFollower
-    blobs: Blobs
-    directory: Path
-    """Where journals are: `<directory>/<tenant>/<meeting>/<session>.journal`."""
-    scratch: Path
-    executor: Executor
-
-    def meeting_directory(self, key: MeetingKey) -> Path:
-        """Return where the journals of a meeting are."""
-        return self.directory / key.tenant_id / key.meeting_id
-
-
 class LiveMeeting:
-    """One meeting from its first session to its end; `run` is its life."""
+    """One meeting for one tenure, from its first session or its journals to its end; `run` is its life."""
 
     def __init__(self, key: MeetingKey, surroundings: Surroundings) -> None:
         self.key = key
@@ -83,24 +59,39 @@ class LiveMeeting:
         """Chunks are put one after another."""
         self._room = surroundings
         self._settings = surroundings.settings
-        self._settler = Settler(surroundings.repository, surroundings.hub, self._settings.cursor_interval_seconds)
         self._follower = Follower(surroundings.follower, surroundings.repository, surroundings.hub, key)
-        self._feeds: dict[tuple[str, int], Feed] = {}
-        self._feed_tasks: list[asyncio.Task[None]] = []
+        self.alarms = Alarms(
+            key,
+            self.sessions,
+            surroundings.hub,
+            recognition=lambda: self.recognition_problem,
+            disk_low=self._disk_is_low,
+        )
+        self._fence: Fence | None = None
+        self._hearing: Hearing | None = None
         self._keepers: list[asyncio.Task[None]] = []
         self._changed = Pulse()
+        self._erased = asyncio.Event()
         self._opening = asyncio.Lock()
         self._closing = False
+        self._over = False
         self._finish_at: float | None = None
         self._detached_at: dict[str, float] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._context = contextvars.copy_context()
         self._started_at = monotonic()
 
-    async def run(self, ready: asyncio.Event) -> None:
+    async def run(self, ready: asyncio.Event, *, beyond: int = 0) -> None:
         """Live until the meeting is finished and its tracks are sealed; `ready` is set when sessions may be opened.
 
+        A meeting that was erased meanwhile is given up, journals and all.
+
+        Args:
+            ready: set when the journals are read.
+            beyond: epoch of the last tenure, as far as the database told.
+
         Raises:
+            Fenced: another replica has taken the meeting up; its journals are as they were.
             ExceptionGroup: something went wrong; a new one can go on from the journals.
         """
         # What is done here outlives the call that began it: no task inherits that call's caller or deadline.
@@ -109,19 +100,54 @@ class LiveMeeting:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     self._tasks = tasks
-                    await self._restore()
-                    ready.set()
-                    row = await self._understand()
-                    if row is not None:
-                        self._spawn(self._follower.run(row), "follow")
-                        telling = self._spawn(self._tell_coverage(), "coverage")
-                        await self._all_ended()
-                        await self._finish()
-                        telling.cancel()
-                    await self._put_journals_away(remove=row is not None)
+                    await self._while_it_is_there(self._live(ready, beyond))
+            except BaseExceptionGroup as failures:
+                self._put_away()
+                if failures.subgroup(MeetingNotFound) is not None:
+                    await self._mourn()
+                elif failures.subgroup(Fenced) is not None:
+                    raise Fenced(self.key.meeting_id) from None
+                else:
+                    raise
             finally:
-                for session in self.sessions.values():
-                    session.journal.close()
+                self._put_away()
+
+    async def _live(self, ready: asyncio.Event, beyond: int) -> None:
+        self._fence = await asyncio.to_thread(Fence.take, self._room.meeting_directory(self.key), beyond=beyond)
+        self._hearing = Hearing(self.tenure, self._room, self._spawn)
+        await self._restore()
+        ready.set()
+        alarms = self._spawn(self.alarms.run(self._settings.coverage_interval_seconds), "alarms")
+        row = await self._understand()
+        self._spawn(self._follower.run(row), "follow")
+        meanwhile = [
+            alarms,
+            self._spawn(self._until_erased(), "erased"),
+            self._spawn(self.hearing.run(), "hearing"),
+            self._spawn(self._tell_coverage(), "coverage"),
+        ]
+        await self._all_ended()
+        await self._finish()
+        for task in meanwhile:
+            task.cancel()
+        await self._leave()
+
+    @property
+    def fence(self) -> Fence:
+        """What says that the meeting is ours."""
+        assert self._fence is not None
+        return self._fence
+
+    @property
+    def hearing(self) -> Hearing:
+        """The feeds."""
+        assert self._hearing is not None
+        return self._hearing
+
+    @property
+    def tenure(self) -> Tenure:
+        """Under what the meeting's writes count."""
+        return Tenure(self.key, self._room.replicas.id, self.fence.epoch)
 
     @property
     def insights(self) -> list[pb.LiveInsight]:
@@ -136,10 +162,42 @@ class LiveMeeting:
 
     @property
     def problem(self) -> str:
-        """What deserves attention; empty when all is well."""
-        if any(session.journal.disk_full for session in self.sessions.values()):
-            return "the journals' disk is full"
-        return next((feed.problem for feed in self._feeds.values() if feed.problem), "")
+        """What deserves attention, without names; empty when all is well."""
+        return self._problem(named=False)
+
+    @property
+    def note(self) -> str:
+        """The same for operators' eyes."""
+        return self._problem(named=True)
+
+    def _problem(self, *, named: bool) -> str:
+        full = any(session.journal.disk_full for session in self.sessions.values())
+        problems = [
+            "the journals' disk is full" if full else "",
+            self.recognition_problem or self._recognition_warning,
+            self.alarms.note(named=named),
+        ]
+        return "; ".join(filter(None, problems))
+
+    @property
+    def recognition_problem(self) -> str:
+        """Why no text comes now; empty when all is well."""
+        return self._hearing.problem if self._hearing else ""
+
+    @property
+    def _recognition_warning(self) -> str:
+        warning = self._hearing.warning if self._hearing else ""
+        return f"speech recognition is busy: {warning}" if warning else ""
+
+    @property
+    def warnings(self) -> list[pb.MeetingWarning]:
+        """What a watcher that comes late must know is wrong."""
+        return self.alarms.warnings
+
+    async def deserted(self) -> None:
+        """Wait until no client is connected."""
+        while any(session.connected and not session.ended for session in self.sessions.values()):
+            await self._changed.coming.wait()
 
     @property
     def age_seconds(self) -> int:
@@ -169,8 +227,10 @@ class LiveMeeting:
             DiskFull: the disk is nearly full.
             DatabaseUnavailable: a new session needs the database, and it is away.
             JournalFailed: the disk refuses.
+            Fenced: the meeting is another replica's.
         """
         async with self._opening:
+            self._check_life()
             known = self.sessions.get(session_id)
             if known is not None:
                 return known
@@ -178,13 +238,16 @@ class LiveMeeting:
                 raise MeetingFinished(self.key.meeting_id)
             self._check_room()
             began = datetime.fromtimestamp(start_time_ms / 1000, UTC) if start_time_ms > 0 else now()
-            self.row = await self._room.repository.open_session(self.key, session_id, began)
+            if self.row is None:  # our tenure has not begun yet
+                await self._room.live_repository.take(self.tenure)
+            self.row = await self._room.live_repository.open_session(self.tenure, session_id, began)
             session = await self._open_journal(session_id)
-            if self._closing:
+            if self.finishing or self._over:
                 session.journal.close()
+                self._check_life()
                 raise MeetingFinished(self.key.meeting_id)
             self._adopt(session)
-            self._feed_from_now_on(session)
+            self.hearing.listen(session, self.row.language)
             self._room.hub.publish(self.key, pb.WatchMeetingResponse(meeting=meeting_message(self.row)))
             log.info("session_opened", session_id=session_id)
             return session
@@ -197,25 +260,52 @@ class LiveMeeting:
                 session.pulse.beat()
             self._changed.beat()
 
+    def erase(self) -> None:
+        """Give the meeting up: its row is gone, and its clients and journals must not wait until we notice."""
+        self._erased.set()
+
+    async def _until_erased(self) -> None:
+        await self._erased.wait()
+        raise MeetingNotFound(self.key.meeting_id)
+
+    async def _while_it_is_there(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something; if it finds the meeting gone, clients hear that before they hear that it is over."""
+        try:
+            await work
+        except (MeetingNotFound, ExceptionGroup) as failure:
+            if isinstance(failure, MeetingNotFound) or failure.subgroup(MeetingNotFound) is not None:
+                for session in self.sessions.values():
+                    session.journal.give_up(MeetingErased(self.key.meeting_id))
+            raise
+
+    def _check_life(self) -> None:
+        if self._over:
+            raise JournalFailed("the meeting was put away; come back")
+
     def _check_room(self) -> None:
         if len(self.sessions) >= self._settings.max_sessions_per_meeting:
             most = self._settings.max_sessions_per_meeting
             raise InvalidArgument(f"a meeting has at most {most} sessions", field="open.session_id")
-        if free_megabytes(self._room.directory) < self._settings.min_free_mb:
+        if self._disk_is_low():
             log.error("session_refused_disk_full")
             raise DiskFull
 
+    def _disk_is_low(self) -> bool:
+        try:
+            return free_megabytes(self._room.directory) < self._settings.min_free_mb
+        except OSError:
+            return True  # a disk that does not answer is no place for a recording
+
     async def _open_journal(self, session_id: str) -> Session:
-        path = self._room.meeting_directory(self.key) / f"{session_id}{SUFFIX}"
         opening = asyncio.ensure_future(
             asyncio.to_thread(
-                Session.open, self.key, session_id, path, self._settings.session_limits, self._room.executor
+                Session.open, self.key, session_id, self.fence, self._settings.session_limits, self._room.executor
             )
         )
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_put_away)
+            opening.add_done_callback(_close)
             raise
         except OSError as error:
             log.error("journal_failed", error=str(error))
@@ -225,8 +315,8 @@ class LiveMeeting:
 
     async def _restore(self) -> None:
         """Open the journals that are there, before anybody asks."""
-        for path in sorted(self._room.meeting_directory(self.key).glob(f"*{SUFFIX}")):
-            session = await self._open_journal(path.name.removesuffix(SUFFIX))
+        for session_id in await asyncio.to_thread(session_ids, self.fence.directory):
+            session = await self._open_journal(session_id)
             self._adopt(session)
             log.info(
                 "session_restored",
@@ -236,25 +326,24 @@ class LiveMeeting:
                 ended=session.ended,
             )
 
-    async def _understand(self) -> MeetingRow | None:
-        """Learn from the store how far everything had come; None if the meeting is unknown there."""
+    async def _understand(self) -> MeetingRow:
+        """Begin our tenure in the store, and learn from it how far everything had come."""
         restored = list(self.sessions.values())
-        try:
-            row = await until_done("meeting", lambda: self._room.repository.meeting(self.key))
-        except MeetingNotFound:
-            log.error("journals_without_meeting", directory=str(self._room.meeting_directory(self.key)))
-            return None
+        row = await until_done("meeting", lambda: self._room.live_repository.take(self.tenure))
         self.row = self.row or row
+        log.info("meeting_taken_up", epoch=self.tenure.epoch, sessions=len(restored))
         if row.over:
             self.request_finish()
         if row.state != "finished":
             for session in restored:
                 await self._catch_up(session)
-                self._feed_from_now_on(session)
+                self.hearing.listen(session, row.language)
         return self.row
 
     async def _catch_up(self, session: Session) -> None:
-        progress = await until_done("cursors", lambda: self._room.repository.progress(self.key, session.session_id))
+        progress = await until_done(
+            "cursors", lambda: self._room.live_repository.progress(self.key, session.session_id)
+        )
         for number, known in progress.items():
             track = session.tracks.get(number)
             if track is None:
@@ -262,39 +351,13 @@ class LiveMeeting:
             for start, end, words in known.finals:
                 track.settle(start, end, words)
             track.decide(known.cursor_sample)
+            track.pinned_language = known.pinned_language
 
     def _adopt(self, session: Session) -> None:
         self.sessions[session.session_id] = session
         self._detached_at[session.session_id] = monotonic()
         self._keepers.append(self._spawn(keep_journal(session, self._settings.commit_interval_seconds), "journal"))
         self._spawn(self._keep(session), "session")
-
-    def _feed_from_now_on(self, session: Session) -> None:
-        session.on_track = self._on_track
-        for track in session.tracks.values():
-            self._start_feed(session, track)
-
-    def _on_track(self, session: Session, track: Track) -> None:
-        if (session.session_id, track.number) in self._feeds:
-            self._spawn(self._introduce(session, track), "introduce")
-        else:
-            self._start_feed(session, track)
-
-    def _start_feed(self, session: Session, track: Track) -> None:
-        language = self.row.language if self.row else ""
-        feed = Feed(session, track, language, self._room.recognizer, self._settler, self._settings.feed_options)
-        self._feeds[session.session_id, track.number] = feed
-        self._feed_tasks.append(self._spawn(self._run_feed(session, track, feed), "feed"))
-
-    async def _run_feed(self, session: Session, track: Track, feed: Feed) -> None:
-        # Segments refer to the track's row.
-        await self._introduce(session, track)
-        await feed.run()
-
-    async def _introduce(self, session: Session, track: Track) -> None:
-        await until_done("participants", lambda: self._room.repository.introduce(session, track))
-        # Not before it is stored: who begins to watch meanwhile finds the participant in the store.
-        self._room.hub.publish(self.key, pb.WatchMeetingResponse(participant=track_participant(track)))
 
     async def _keep(self, session: Session) -> None:
         """Wait until a session ends, or end it for a client that does not come back."""
@@ -306,6 +369,7 @@ class LiveMeeting:
                 if was_connected and not session.connected:
                     self._detached_at[session.session_id] = monotonic()
                     log.info("session_detached", session_id=session.session_id)
+                    self._changed.beat()
                 was_connected = session.connected
                 patience = self._patience(session)
                 if patience is not None and patience <= 0:
@@ -318,7 +382,7 @@ class LiveMeeting:
                 except TimeoutError:
                     continue
             await session.settled()
-            await until_done("sessions", lambda: self._room.repository.end_session(session))
+            await until_done("sessions", lambda: self._room.live_repository.end_session(self.tenure, session))
             log.info("session_ended", session_id=session.session_id, next_sequence=session.next_sequence)
         finally:
             metrics.SESSIONS.dec()
@@ -350,74 +414,59 @@ class LiveMeeting:
 
     async def _finish(self) -> None:
         """Wait for the last word, store the account, ask for the report, seal."""
-        self.row = await until_done("meeting", lambda: self._room.repository.begin_finish(self.key))
+        self.row = await until_done("meeting", lambda: self._room.live_repository.begin_finish(self.tenure))
         if self.row.state != "finished":
             self._room.hub.publish(self.key, pb.WatchMeetingResponse(meeting=meeting_message(self.row)))
-            if self._feed_tasks:
-                await asyncio.wait(self._feed_tasks)
+            await self.hearing.finished()
             await self._settle_account()
         self._follower.end()
-        await self._seal()
-
-    async def _put_journals_away(self, *, remove: bool) -> None:
-        for task in self._keepers:
-            task.cancel()
-        if self._keepers:
-            await asyncio.wait(self._keepers)
-        for session in self.sessions.values():
-            if remove:
-                await asyncio.to_thread(session.journal.remove)
+        await seal_sessions(self.tenure, list(self.sessions.values()), self.fence, self._room)
 
     async def _settle_account(self) -> None:
-        repository = self._room.repository
         accounts = self.accounts()
-        sessions = list(self.sessions.values())
-        finish = Finish(
-            end_time=self._end_time(),
-            duration_ms=duration_ms(sessions),
-            coverage=[
-                CoverageRow(one.participant_id, each.start_ms, each.end_ms, each.kind.name.lower())
-                for one in accounts
-                for each in one.intervals
-            ],
-            participants=[
-                ParticipantRow(one.participant_id, one.display_name, "", "", one.joined_ms, one.left_ms)
-                for one in accounts
-            ],
-            session_ids=[session_row_id(self.key, session.session_id) for session in sessions],
-        )
-        await until_done("account", lambda: repository.finish(self.key, finish))
-        for one in accounts:
-            for kind, milliseconds in one.sums.items():
-                metrics.COVERAGE_SECONDS.labels(kind.name.lower()).inc(milliseconds / 1000)
-        self.row = await until_done("meeting", lambda: repository.meeting(self.key))
+        finish = finish_of(self.key, list(self.sessions.values()), accounts)
+        await until_done("account", lambda: self._room.live_repository.finish(self.tenure, finish))
+        count_coverage(accounts)
+        self.row = await until_done("meeting", lambda: self._room.repository.meeting(self.key))
         self._tell_coverage_once()
         self._room.hub.publish(self.key, pb.WatchMeetingResponse(meeting=meeting_message(self.row)))
         log.info("meeting_finished", duration_ms=finish.duration_ms, segments=self.row.segments)
 
-    def _end_time(self) -> datetime:
-        starts = [session.start_time_ms for session in self.sessions.values() if session.start_time_ms > 0]
-        if not starts:
-            return now()
-        length = timedelta(seconds=duration_sample(self.sessions.values()) / 16_000)
-        return datetime.fromtimestamp(min(starts) / 1000, UTC) + length
+    async def _leave(self) -> None:
+        """Remove the journals of a meeting that needs them no more, and be its owner no longer."""
+        for task in self._keepers:
+            task.cancel()
+        if self._keepers:
+            await asyncio.wait(self._keepers)
+        await asyncio.to_thread(remove_journals, self._room.directory, self.fence.directory)
+        await until_done("owners", lambda: self._room.live_repository.release(self.tenure))
 
-    async def _seal(self) -> None:
-        backoff = Backoff(*_SEALING_PAUSE_SECONDS)
+    async def _mourn(self) -> None:
+        """Remove the journals of a meeting that was erased; those of one that the store never knew stay."""
+        directory = self._room.meeting_directory(self.key)
+        if await until_done("tombstones", lambda: self._room.live_repository.erased(self.key)):
+            await asyncio.to_thread(remove_journals, self._room.directory, directory)
+            await self._sweep_blobs()
+            log.info("erased_meeting_given_up")
+        else:
+            log.error("journals_without_meeting", directory=str(directory))
+
+    async def _sweep_blobs(self) -> None:
+        """Delete what was being sealed while the meeting was erased."""
+        backoff = Backoff(*_SWEEP_PAUSE_SECONDS)
+        await asyncio.to_thread(forget_scratch, self._room.scratch, self.key)
+        while True:
+            try:
+                await self._room.blobs.delete_below(audio_prefix(self.key))
+                return
+            except OSError as error:
+                log.warning("erased_blobs_wait", error=str(error))
+                await backoff.pause()
+
+    def _put_away(self) -> None:
+        self._over = True
         for session in self.sessions.values():
-            while True:
-                try:
-                    prefix = await seal(session, self._room.blobs, self._room.scratch)
-                    break
-                except (OSError, Unavailable) as error:
-                    log.error("sealing_failed", session_id=session.session_id, error=str(error))
-                    await backoff.pause()
-            await until_done(
-                "sessions",
-                lambda session=session, prefix=prefix: self._room.repository.sealed(  # type: ignore[misc]
-                    self.key, session.session_id, prefix
-                ),
-            )
+            session.journal.close()
 
     async def _tell_coverage(self) -> None:
         while True:
@@ -434,9 +483,11 @@ class LiveMeeting:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None
-        return self._tasks.create_task(work, name=f"ingest.{name}", context=self._context.copy())
+        return self._tasks.create_task(
+            self._while_it_is_there(work), name=f"ingest.{name}", context=self._context.copy()
+        )
 
 
-def _put_away(opening: "asyncio.Future[Session]") -> None:
+def _close(opening: "asyncio.Future[Session]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().journal.close()

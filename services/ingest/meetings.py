@@ -14,18 +14,19 @@ from kit.errors import AppError, InvalidArgument
 from kit.ids import new_id
 from kit.telemetry import logs
 from services.ingest.accounts import coverage_message
-from services.ingest.errors import PageTokenInvalid
+from services.ingest.errors import MeetingElsewhere, PageTokenInvalid
 from services.ingest.hub import Hub
 from services.ingest.live_meetings import LiveMeetings
 from services.ingest.messages import meeting_message, raw_transcript, stored_coverage
 from services.ingest.recorder import Recorder
 from services.ingest.repository import IngestRepository
-from services.ingest.rows import Finish, MeetingRow, NewMeeting
+from services.ingest.rows import MeetingRow, NewMeeting
 from services.ingest.session import MeetingKey, check_language
 from services.ingest.settings import MeetingSettings
 
 _MODES = ("realtime", "upload")
 _STATES = ("scheduled", "live", "finishing", "finished", "failed")
+_ENDED = ("finished", "failed")
 _MAX_TITLE_CHARACTERS = 200
 _MAX_URL_CHARACTERS = 2_000
 _MAX_CONTEXT_BYTES = 64 * 1024
@@ -116,7 +117,10 @@ class Meetings:
         """
         row = await self._repository.meeting(key)
         message = self._as_it_is(row)
-        message.raw_transcript = raw_transcript(await self._repository.segments(key))
+        segments = await self._repository.segments(key)
+        message.raw_transcript = raw_transcript(segments)
+        # A meeting that lives elsewhere is at least as long as what is settled.
+        message.duration_ms = max(message.duration_ms, max((each.end_ms for each in segments), default=0))
         documents = await self._repository.documents(key)
         if documents.report is not None:
             json_format.ParseDict(dict(documents.report), message.report, ignore_unknown_fields=True)
@@ -126,6 +130,15 @@ class Meetings:
             except (AppError, OSError) as error:
                 log.warning("clean_transcript_unreadable", meeting_id=key.meeting_id, error=type(error).__name__)
         return message
+
+    async def goes_on(self, key: MeetingKey) -> bool:
+        """Return whether a meeting is not over yet.
+
+        Raises:
+            MeetingNotFound: there is none for this tenant.
+        """
+        state, _ = await self._repository.report_state(key)
+        return state not in _ENDED
 
     async def list(self, tenant_id: str, request: pb.ListMeetingsRequest) -> pb.ListMeetingsResponse:
         """Return one page, newest first.
@@ -145,6 +158,16 @@ class Meetings:
         token = _token(page[-1], request.state) if len(rows) > size else ""
         return pb.ListMeetingsResponse(meetings=[self._as_it_is(row) for row in page], next_page_token=token)
 
+    async def call_off(self, key: MeetingKey) -> None:
+        """Take the recorder out of a meeting that is not over, before it is erased.
+
+        Raises:
+            MeetingNotFound: there is none for this tenant.
+        """
+        row = await self._repository.meeting(key)
+        if row.mode == "realtime" and row.state not in _ENDED:
+            await self._recorder.leave(row)
+
     async def finish(self, key: MeetingKey) -> pb.Meeting:
         """End a meeting: the recorder leaves, sessions end, the rest follows by itself.
 
@@ -152,7 +175,7 @@ class Meetings:
             MeetingNotFound: there is none for this tenant.
         """
         row = await self._repository.meeting(key)
-        if row.state in ("finished", "failed"):
+        if row.state in _ENDED:
             return self._as_it_is(row)
         if row.mode == "realtime":
             await self._recorder.leave(row)
@@ -168,7 +191,7 @@ class Meetings:
 
     async def _finish_unheard(self, row: MeetingRow) -> MeetingRow:
         key = MeetingKey(row.tenant_id, row.meeting_id)
-        await self._repository.finish(key, Finish(row.create_time, 0, (), (), ()))
+        await self._repository.finish_unheard(key)
         row = await self._repository.meeting(key)
         self._hub.publish(key, pb.WatchMeetingResponse(meeting=meeting_message(row)))
         return row
@@ -178,6 +201,7 @@ class Meetings:
 
         Raises:
             MeetingNotFound: there is none for this tenant.
+            MeetingElsewhere: it goes on, and the replica that knows is gone; the next one will know.
         """
         row = await self._repository.meeting(key)
         response = pb.GetCoverageResponse(meeting_id=key.meeting_id)
@@ -185,6 +209,8 @@ class Meetings:
         if row.state != "finished" and live is not None:
             response.duration_ms = live.length_ms
             response.participants.extend(coverage_message(one, intervals=True) for one in live.accounts())
+        elif row.state in ("live", "finishing"):
+            raise MeetingElsewhere(key.meeting_id, "")
         else:
             response.duration_ms = row.duration_ms
             response.participants.extend(stored_coverage(await self._repository.coverage(key), row.participants))

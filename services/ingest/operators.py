@@ -1,5 +1,6 @@
 """What operators see of the room: readiness, and the meetings that are live."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,33 +8,48 @@ from agent.ops.v1 import ops_service_pb2 as ops
 from kit.clock import monotonic
 from kit.db.engine import DatabaseUnavailable
 from kit.ops.sources import Check
+from kit.ops.storage import StorageWatch
 from services.ingest import metrics
+from services.ingest.alarms import KINDS
+from services.ingest.coverage import Coverage
 from services.ingest.journal import free_megabytes
 from services.ingest.live import CHUNK_SESSION, LiveMeeting
 from services.ingest.live_meetings import LiveMeetings
 from services.ingest.repository import IngestRepository
 
 _STALLED_SECONDS = 5.0
+_MEBIBYTE = 1024 * 1024
 
 
 class RoomWatch:
     """The room's sources for OpsService."""
 
     def __init__(
-        self, repository: IngestRepository, meetings: LiveMeetings, directory: Path, min_free_megabytes: int
+        self,
+        repository: IngestRepository,
+        meetings: LiveMeetings,
+        directory: Path,
+        min_free_megabytes: int,
+        storage: StorageWatch,
     ) -> None:
         self._repository = repository
         self._meetings = meetings
         self._directory = directory
         self._min_free_megabytes = min_free_megabytes
+        self._storage = storage
+        # A counter that is not there before its first increase hides that increase from alert rules.
+        for kind in KINDS:
+            metrics.WARNINGS_RAISED.labels(kind)
+        for became in Coverage:
+            metrics.COVERAGE_SECONDS.labels(became.name.lower())
 
     async def readiness(self) -> Sequence[Check]:
-        """Check the database, the journals' disk and speech recognition.
+        """Check the database, the journals' disk, the blob store and speech recognition.
 
         None of them stops the room: running sessions are journalled and acknowledged without any of them.
         """
-        metrics.LAG_SECONDS.set(max((live.lag_ms for live in self._meetings), default=0) / 1000)
-        return [await self._database(), self._disk(), self._speech()]
+        self._observe()
+        return [await self._database(), self._disk(), await self._storage.check(critical=False), self._speech()]
 
     async def _database(self) -> Check:
         try:
@@ -43,8 +59,21 @@ class RoomWatch:
             return Check("database", False, said, critical=False)
         return Check("database", True)
 
+    def _observe(self) -> None:
+        """Put how things stand into the metrics; scrapers read them from another thread."""
+        alarms = [live.alarms for live in self._meetings]
+        metrics.LAG_SECONDS.set(max((live.lag_ms for live in self._meetings), default=0) / 1000)
+        metrics.PENDING_SECONDS.set(sum(each.pending_seconds for each in alarms))
+        metrics.PENDING_STALLED_SECONDS.set(max((each.stalled_seconds for each in alarms), default=0))
+        metrics.LOST_SECONDS.set(sum(each.lost_seconds for each in alarms))
+        held = Counter(warning.kind for each in alarms for warning in each.warnings)
+        for kind in KINDS:
+            metrics.WARNINGS.labels(kind).set(held[kind])
+
     def _disk(self) -> Check:
         free = free_megabytes(self._directory)
+        metrics.DISK_FREE_BYTES.set(free * _MEBIBYTE)
+        metrics.DISK_MIN_FREE_BYTES.set(self._min_free_megabytes * _MEBIBYTE)
         if free < self._min_free_megabytes:
             said = (
                 f"{free:.0f} MiB are free for journals: new sessions are refused; make room or lower INGEST_MIN_FREE_MB"
@@ -53,7 +82,7 @@ class RoomWatch:
         return Check("journal disk", True)
 
     def _speech(self) -> Check:
-        problem = next((live.problem for live in self._meetings if live.problem), "")
+        problem = next((live.recognition_problem for live in self._meetings if live.recognition_problem), "")
         return Check("speech recognition", not problem, problem, critical=False)
 
     async def sessions(self) -> Sequence[ops.SessionStatus]:
@@ -79,7 +108,7 @@ def _status(live: LiveMeeting) -> ops.SessionStatus:
         lag_ms=live.lag_ms,
         words=sum(track.words for track in tracks),
         age_seconds=live.age_seconds,
-        note=live.problem,
+        note=live.note,
     )
 
 

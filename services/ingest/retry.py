@@ -8,6 +8,7 @@ from typing import TypeVar
 from kit.clock import monotonic
 from kit.errors import Unavailable
 from kit.telemetry import logs
+from services.ingest.errors import Fenced
 
 T = TypeVar("T")
 
@@ -56,12 +57,17 @@ async def until_done(what: str, attempt: Callable[[], Awaitable[T]], *, longest_
         what: name for the log.
         attempt: does it; must be harmless when done twice.
         longest_seconds: longest pause between two attempts.
+
+    Raises:
+        Fenced: the meeting is another replica's; no patience helps.
     """
     backoff = Backoff(longest=longest_seconds)
     failed_at: float | None = None
     while True:
         try:
             result = await attempt()
+        except Fenced:
+            raise
         except Unavailable as error:
             if failed_at is None:
                 failed_at = monotonic()

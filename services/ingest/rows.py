@@ -5,6 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from services.ingest.session import MeetingKey
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """One taking up of a meeting by one replica; whatever the meeting writes under it counts until the next one."""
+
+    key: MeetingKey
+    owner: str
+    epoch: int
+    """Of the fence beside the journals."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParticipantRow:
@@ -106,6 +118,8 @@ class NewSegment:
     confidence: float
     engine: str
     model: str
+    cost_usd: float = 0.0
+    """What the engine takes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,8 @@ class TrackProgress:
 
     cursor_sample: int
     finals: Sequence[tuple[int, int, int]]
+    pinned_language: str = ""
+    """Language that a final was sure of; empty before there was one."""
 
 
 @dataclass(frozen=True, slots=True)

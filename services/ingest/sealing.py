@@ -4,6 +4,7 @@ Gaps become digital silence, so that sample n of the file is sample `start + n` 
 """
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from agent.ingest.v1 import audio_service_pb2 as pb
 from services.ingest import metrics
-from services.ingest.journal import MAGIC
-from services.ingest.record import RecordKind, decode
+from services.ingest.journal import Journal
+from services.ingest.record import RecordKind
 from services.ingest.session import MeetingKey, Session
 from services.ingest.timeline import SAMPLE_RATE_HERTZ
 
@@ -31,10 +32,22 @@ class Blobs(Protocol):
 
     async def put(self, key: str, data: AsyncIterator[bytes]) -> object: ...
 
+    async def delete_below(self, prefix: str) -> int: ...
+
+
+def audio_prefix(key: MeetingKey) -> str:
+    """Return where all sealed tracks of a meeting are in the blob store."""
+    return f"audio/{key.tenant_id}/{key.meeting_id}"
+
+
+def forget_scratch(scratch: Path, key: MeetingKey) -> None:
+    """Delete what a process that was killed may have left of a meeting's tracks; blocks on the disk."""
+    shutil.rmtree(scratch / key.tenant_id / key.meeting_id, ignore_errors=True)
+
 
 def sealed_prefix(key: MeetingKey, session_id: str) -> str:
     """Return where the tracks of a session are in the blob store."""
-    return f"audio/{key.tenant_id}/{key.meeting_id}/{session_id}"
+    return f"{audio_prefix(key)}/{session_id}"
 
 
 async def seal(session: Session, blobs: Blobs, scratch: Path) -> str:
@@ -50,19 +63,21 @@ async def seal(session: Session, blobs: Blobs, scratch: Path) -> str:
 
     Raises:
         OSError: the disk or the blob store refuses.
+        JournalFailed: the journal no longer holds what it held.
     """
     prefix = sealed_prefix(session.key, session.session_id)
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch = scratch / session.key.tenant_id / session.key.meeting_id
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in session.tracks:
         with tempfile.TemporaryDirectory(prefix="seal-", dir=scratch) as directory:
             path = Path(directory) / "track.flac"
-            if await asyncio.to_thread(write_flac, session.journal.path, number, path):
+            if await asyncio.to_thread(write_flac, session.journal, number, path):
                 await blobs.put(f"{prefix}/{number}.flac", _pieces(path))
                 metrics.SEALED_TRACKS.inc()
     return prefix
 
 
-def write_flac(journal: Path, track: int, path: Path) -> int:
+def write_flac(journal: Journal, track: int, path: Path) -> int:
     """Encode one track of a journal; returns its samples, 0 when it has none and no file was written."""
     total = 0
     container = None
@@ -86,21 +101,10 @@ def write_flac(journal: Path, track: int, path: Path) -> int:
     return total
 
 
-def _track_samples(journal: Path, track: int) -> Iterator[Pcm]:
-    with journal.open("rb") as file:
-        file.seek(len(MAGIC))
-        data = b""
-        while True:
-            position = 0
-            while (found := decode(data, position)) is not None:
-                position = found.end
-                if found.record.track == track:
-                    yield from _samples(found.record.kind, found.record.payload)
-            data = data[position:]
-            piece = file.read(_PIECE_BYTES)
-            if not piece:
-                return
-            data += piece
+def _track_samples(journal: Journal, track: int) -> Iterator[Pcm]:
+    for record in journal.durable_records(track):
+        if record.track == track:
+            yield from _samples(record.kind, record.payload)
 
 
 def _samples(kind: RecordKind, payload: bytes) -> Iterator[Pcm]:

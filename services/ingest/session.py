@@ -1,11 +1,9 @@
 """A session: what one client sends over any number of connections, in order, without holes, each message once."""
 
-import os
 import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -14,6 +12,7 @@ from agent.common.v1 import audio_pb2 as audio
 from agent.ingest.v1 import audio_service_pb2 as pb
 from kit.clock import monotonic
 from kit.errors import InvalidArgument
+from services.ingest.capture import CaptureWatch
 from services.ingest.chunk_ledger import ChunkLedger, ChunkMark
 from services.ingest.errors import (
     EpochFenced,
@@ -24,9 +23,10 @@ from services.ingest.errors import (
     StreamProtocolBroken,
     TrackUnknown,
 )
+from services.ingest.fence import Fence
 from services.ingest.journal import Journal
 from services.ingest.pulse import Pulse
-from services.ingest.record import Record, RecordKind
+from services.ingest.record import MAX_PAYLOAD_BYTES, Record, RecordKind
 from services.ingest.timeline import BYTES_PER_SAMPLE, LAST_SAMPLE, MAX_AUDIO_BYTES, SAMPLE_RATE_HERTZ
 from services.ingest.track import AUDIO_KINDS, SpanKind, Track
 
@@ -37,6 +37,8 @@ _MAX_NAME_CHARACTERS = 200
 _MAX_AHEAD_SAMPLES = 24 * 3600 * SAMPLE_RATE_HERTZ
 """A message reaches at most a day beyond its track: what comes after that is a broken clock."""
 _LEVEL_SECONDS = 1.0
+_UNEXPLAINED = frozenset({audio.GAP_REASON_UNSPECIFIED, audio.GAP_REASON_NO_PACKETS})
+"""Reasons of a gap that say nothing but that there was no sound."""
 
 _KINDS = {
     "track": RecordKind.TRACK,
@@ -96,24 +98,39 @@ class Session:
         self.last_audio_at = monotonic()
         self._connection: object | None = None
         self._level = 0
+        self._captures: dict[int, CaptureWatch] = {}
         self._journal: Journal | None = None
 
     @classmethod
     def open(
-        cls, key: MeetingKey, session_id: str, path: Path, limits: SessionLimits, executor: Executor | None = None
+        cls,
+        key: MeetingKey,
+        session_id: str,
+        fence: Fence,
+        limits: SessionLimits,
+        executor: Executor | None = None,
+        *,
+        limit: int | None = None,
     ) -> "Session":
         """Make a session, or restore what its journal holds; blocks on the disk.
+
+        Args:
+            key: whose meeting.
+            session_id: which of its sessions.
+            fence: under which it is the caller's.
+            limits: what it may ask for.
+            executor: threads for the journal; asyncio's own if None.
+            limit: offset at which the journal ends at the latest.
 
         Raises:
             OSError: the disk refuses.
         """
         session = cls(key, session_id, limits)
-        journal = Journal.open(path, session._replay, session.pulse, executor)
+        journal = Journal.open(session_id, fence, session._replay, session.pulse, executor, limit=limit)
         torn = session._torn_chunk()
         if torn is not None:
             journal.close()
-            os.truncate(path, torn.offset)
-            return cls.open(key, session_id, path, limits, executor)
+            return cls.open(key, session_id, fence, limits, executor, limit=torn.offset)
         journal.recovered(session.next_sequence - 1)
         session._journal = journal
         return session
@@ -174,13 +191,22 @@ class Session:
             self._connection = None
             self.pulse.beat()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message may be taken; while not, the client is simply not read."""
+        return self.unacknowledged < self.limits.window and self.journal.pending_bytes < self.limits.pending_bytes
+
+    def capture(self, track: Track) -> CaptureWatch:
+        """Return what watches the sound of a track, since it or this process began."""
+        return self._captures.setdefault(track.number, CaptureWatch(track.next_sample))
+
     async def room(self) -> None:
         """Wait until one more message may be taken.
 
         Raises:
             JournalFailed: the disk refuses.
         """
-        while self.unacknowledged >= self.limits.window or self.journal.pending_bytes >= self.limits.pending_bytes:
+        while not self.has_room:
             coming = self.pulse.coming
             if self.journal.failure is not None:
                 raise self.journal.failure
@@ -193,6 +219,20 @@ class Session:
             JournalFailed: it will not be.
         """
         await self.journal.durable(self.journal.end_offset)
+
+    async def confirmed(self) -> None:
+        """Wait until everything taken is on disk to stay, for a client that is told so and sends nothing more.
+
+        What an earlier owner wrote and did not acknowledge counts for us. For the next owner it would not if yet
+        another one, cut off long ago, had gone on from before it; a record of our own behind it settles that.
+
+        Raises:
+            JournalFailed, Fenced: it will not be.
+        """
+        if not self.journal.is_own:
+            opening = pb.SessionOpen(meeting_id=self.key.meeting_id, session_id=self.session_id, epoch=self.epoch)
+            self._write(RecordKind.OPEN, opening, sequence=self.next_sequence - 1)
+        await self.settled()
 
     def accept(self, request: pb.StreamAudioRequest) -> bool:
         """Take the next message; False for one that was taken before.
@@ -213,6 +253,8 @@ class Session:
         if request.sequence > self.next_sequence:
             raise SequenceGap(self.next_sequence, request.sequence - 1)
         message = getattr(request, str(name))
+        if message.ByteSize() > MAX_PAYLOAD_BYTES:
+            raise MessageTooLarge(f"a message has at most {MAX_PAYLOAD_BYTES} bytes", MAX_PAYLOAD_BYTES)
         self._check(kind, message)
         self._write(kind, message, sequence=request.sequence)
         self.next_sequence = request.sequence + 1
@@ -269,6 +311,10 @@ class Session:
         self._apply(kind, message, self.journal.append(record))
         if isinstance(message, pb.AudioFrame):
             self._hear(message)
+        elif isinstance(message, pb.AudioGap):
+            self.capture(self.tracks[track]).gap(
+                message.start_sample, message.end_sample, owed=message.reason in _UNEXPLAINED
+            )
 
     def _replay(self, record: Record, offset: int) -> bool:
         """Take a record of the journal; False where it does not go on."""
@@ -319,6 +365,8 @@ class Session:
         self.last_audio_at = monotonic()
         samples = np.frombuffer(message.pcm, "<i2")
         self._level = int(np.abs(samples[::8].astype(np.int32)).max()) * 255 // 32_768
+        kind = AUDIO_KINDS.get(message.kind, SpanKind.HEARD)
+        self.capture(self.tracks[message.track]).audio(message.start_sample, samples, kind)
 
     def _check(self, kind: RecordKind, message: Message) -> None:
         match message:

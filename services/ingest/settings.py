@@ -1,14 +1,25 @@
-"""Settings of the ingest room: INGEST_* and MEETING_*."""
+"""Settings of the ingest room: INGEST_*, MEETING_* and RETENTION_*."""
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic_settings import SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kit.settings import Address, Section
+from kit.settings import Address, Section, StorageSettings
 from services.ingest.feed import FeedOptions
 from services.ingest.session import SessionLimits
 from services.ingest.timeline import samples_of
+
+
+def _object(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError('is not JSON such as {"acme": {"audio_days": 7}}') from None
 
 
 class IngestSettings(Section):
@@ -20,7 +31,17 @@ class IngestSettings(Section):
     """gRPC address of the room."""
     metrics_listen: Address = "127.0.0.1:9021"
     """Address of the Prometheus page."""
+    advertise: Address | None = None
+    """Address at which other replicas reach this one; unset: INGEST_LISTEN, with this machine's name if that is every
+    interface."""
 
+    journal_path: Path | None = None
+    """Directory of the journals; unset: `journals` in STORAGE_PATH if they are shared, else in AGENT_DATA_DIR."""
+    journals_shared: bool | None = None
+    """Whether every replica sees the same directory of journals, so that another may go on with a dead one's meetings;
+    unset: if STORAGE_MODE is shared_fs. On NFS, mount it with `lookupcache=none`."""
+    lease_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
+    """Time without a sign of life after which a replica's meetings may be taken up by another."""
     commit_interval_seconds: Annotated[float, Field(gt=0, le=5)] = 0.2
     """Least time between two syncs of a journal; audio is acknowledged after the sync."""
     journal_threads: PositiveInt = 8
@@ -57,6 +78,17 @@ class IngestSettings(Section):
     watch_queue: Annotated[int, Field(ge=16)] = 256
     """Events that a watcher may be behind before it has to start over."""
 
+    def shares_journals(self, storage: StorageSettings) -> bool:
+        """Return whether every replica sees the same journals."""
+        return storage.storage_mode == "shared_fs" if self.journals_shared is None else self.journals_shared
+
+    def journal_directory(self, storage: StorageSettings, data_directory: Path) -> Path:
+        """Return where the journals are."""
+        if self.journal_path is not None:
+            return self.journal_path
+        shared = self.shares_journals(storage) and storage.storage_mode != "s3" and storage.storage_path
+        return (Path(storage.storage_path) if shared and storage.storage_path else data_directory) / "journals"
+
     @property
     def session_limits(self) -> SessionLimits:
         """What one session may ask for."""
@@ -77,3 +109,41 @@ class MeetingSettings(Section):
     """Whether the recorder joins when a realtime meeting is started and the request does not say."""
     connector_provider: str = "room"
     """Provider that the recorder joins through when the request names none."""
+
+
+class TenantRetention(BaseModel):
+    """How long one tenant's meetings are kept; what it does not say is as for everybody."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio_days: NonNegativeInt | None = None
+    text_days: NonNegativeInt | None = None
+
+
+class RetentionSettings(Section):
+    """How long meetings are kept. Days count from the end of a meeting; 0 keeps for ever."""
+
+    model_config = SettingsConfigDict(env_prefix="RETENTION_")
+
+    audio_days: NonNegativeInt = 0
+    """Days after which recordings are erased; text, reports and coverage stay."""
+    text_days: NonNegativeInt = 0
+    """Days after which whole meetings are erased: recordings, text, reports, names; a tombstone stays."""
+    tenants: Annotated[dict[str, TenantRetention], NoDecode, BeforeValidator(_object)] = Field(default_factory=dict)
+    """Other times for some tenants, as JSON: `{"acme": {"audio_days": 7, "text_days": 90}}`."""
+
+    @property
+    def tenant_audio_days(self) -> dict[str, int]:
+        """Days by tenant, for those with days of their own."""
+        return {name: own.audio_days for name, own in self.tenants.items() if own.audio_days is not None}
+
+    @property
+    def tenant_text_days(self) -> dict[str, int]:
+        """Days by tenant, for those with days of their own."""
+        return {name: own.text_days for name, own in self.tenants.items() if own.text_days is not None}
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything is ever erased."""
+        own = (*self.tenant_audio_days.values(), *self.tenant_text_days.values())
+        return bool(self.audio_days or self.text_days or any(own))

@@ -9,20 +9,21 @@ from agent.stt.v1 import stt_service_pb2 as stt
 from kit.clock import monotonic
 from services.ingest import metrics
 from services.ingest.hub import Hub
+from services.ingest.live_repository import LiveRepository
 from services.ingest.messages import segment_message
-from services.ingest.repository import IngestRepository
 from services.ingest.retry import until_done
-from services.ingest.rows import NewSegment, WordRow
+from services.ingest.rows import NewSegment, Tenure, WordRow
 from services.ingest.session import Session
 from services.ingest.timeline import milliseconds_of
 from services.ingest.track import Track
 
 
 class Settler:
-    """The sink of every feed of one meeting."""
+    """The sink of every feed of one meeting, for one tenure."""
 
-    def __init__(self, repository: IngestRepository, hub: Hub, cursor_seconds: float) -> None:
+    def __init__(self, repository: LiveRepository, tenure: Tenure, hub: Hub, cursor_seconds: float) -> None:
         self._repository = repository
+        self._tenure = tenure
         self._hub = hub
         self._cursor_seconds = cursor_seconds
         self._stored_at: dict[tuple[str, int], float] = {}
@@ -45,12 +46,11 @@ class Settler:
             confidence=final.confidence,
             engine=final.engine,
             model=final.model,
+            cost_usd=final.cost_usd,
         )
-        segment = await until_done("segments", lambda: self._repository.settle(session, track, new))
+        segment = await until_done("segments", lambda: self._repository.settle(self._tenure, session, track, new))
         track.settle(new.start_sample, new.end_sample, len(words) or len(new.text.split()))
         self._stored(session, track)
-        if segment is None:
-            return
         metrics.SEGMENTS.labels(segment.engine).inc()
         self._hub.publish(
             session.key, pb.WatchMeetingResponse(cursor=segment.ordinal, segment=segment_message(segment))
@@ -60,10 +60,10 @@ class Settler:
         """Keep a cursor that no final tells of; a crash may cost the last seconds' worth of them, to be heard again."""
         place = (session.session_id, track.number)
         if last:
-            await until_done("cursors", lambda: self._repository.move_cursor(session, track, sample))
+            await until_done("cursors", lambda: self._repository.move_cursor(self._tenure, session, track, sample))
         elif monotonic() - self._stored_at.get(place, 0.0) >= self._cursor_seconds:
             self._stored(session, track)
-            await until_done("cursors", lambda: self._repository.move_cursor(session, track, sample))
+            await until_done("cursors", lambda: self._repository.move_cursor(self._tenure, session, track, sample))
 
     def interim(self, session: Session, track: Track, interim: stt.Interim) -> None:
         """Show text in the making to whoever watches now."""

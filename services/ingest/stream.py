@@ -73,7 +73,7 @@ class AudioStream:
                 await self._end_again(await self._ended(key, opening.session_id), key)
                 return
             if session.ended:
-                await session.settled()
+                await session.confirmed()
                 await self._end_again(session.next_sequence, key)
                 return
             session.attach(opening, self._connection)

@@ -56,6 +56,7 @@ class Track:
     display_name: str
     basis: str
     language: str
+    """As declared; empty to detect."""
     start_sample: int
     next_sample: int
     """Sample after the last received."""
@@ -67,6 +68,8 @@ class Track:
     finals: list[tuple[int, int]] = field(default_factory=list)
     """Utterances that became text, `[start, end)`, in order."""
     words: int = 0
+    pinned_language: str = ""
+    """Language that a final was sure of: what follows is heard in it, whoever hears it."""
     _index: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod

@@ -1,14 +1,16 @@
 """Watching a meeting: what has settled after the cursor, then what happens, then the report; each segment once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack
 from typing import Protocol
 
 from agent.ingest.v1 import meeting_service_pb2 as pb
-from services.ingest.errors import Draining
+from services.ingest.alarms import Told
+from services.ingest.errors import Draining, MeetingElsewhere
 from services.ingest.hub import FellBehind, Hub, Subscription
-from services.ingest.live_meetings import LiveMeetings
 from services.ingest.messages import meeting_message, participant_message, segment_message, stored_coverage
+from services.ingest.relay import Relays
 from services.ingest.repository import IngestRepository
 from services.ingest.rows import MeetingRow
 from services.ingest.session import MeetingKey
@@ -25,7 +27,16 @@ class Live(Protocol):
     """Tells what a watcher that comes late has missed."""
 
     @property
-    def insights(self) -> list[pb.LiveInsight]: ...
+    def insights(self) -> Iterable[pb.LiveInsight]: ...
+
+    @property
+    def warnings(self) -> Iterable[pb.MeetingWarning]: ...
+
+
+class Meetings(Protocol):
+    """The meetings that are live here."""
+
+    def find(self, key: MeetingKey) -> Live | None: ...
 
 
 class Watcher:
@@ -35,51 +46,71 @@ class Watcher:
         self,
         repository: IngestRepository,
         hub: Hub,
-        meetings: LiveMeetings,
+        meetings: Meetings,
+        relays: Relays,
         draining: asyncio.Event,
         heartbeat_seconds: float,
     ) -> None:
         self._repository = repository
         self._hub = hub
         self._meetings = meetings
+        self._relays = relays
         self._draining = draining
         self._heartbeat_seconds = heartbeat_seconds
 
-    async def watch(self, key: MeetingKey, after: int, *, interim: bool) -> AsyncIterator[Event]:
+    async def watch(self, key: MeetingKey, after: int, *, interim: bool, relayed: bool = False) -> AsyncIterator[Event]:
         """Yield events until the meeting is finished and its report is there, or will not be.
+
+        Args:
+            key: the meeting; it may live at any replica.
+            after: ordinal of the last segment that the watcher has.
+            interim: whether text in the making is wanted.
+            relayed: the watcher is another replica, which wants to hear the owner and nobody else.
 
         Raises:
             MeetingNotFound: there is no such meeting for this tenant.
+            MeetingElsewhere: another replica watches, and the meeting is not here any more.
             Draining: the server is stopping; go on with the last cursor.
         """
         tail = Tail(self._repository, key, after)
+        told = Told()
         ended = False
         while not ended:
-            # Subscribed before the store is read: what settles in between is in both, and shown once.
-            with self._hub.subscribe(key) as subscription:
+            with ExitStack() as stack:
+                # Subscribed before the store is read: what settles in between is in both, and shown once.
+                subscription = stack.enter_context(self._hub.subscribe(key))
                 row = await self._repository.meeting(key)
+                ended = row.state in _ENDED
+                relay = None
+                if not (ended or relayed):
+                    relay = stack.enter_context(self._relays.attend(key, row, interim=interim))
                 yield Event(cursor=tail.cursor, meeting=meeting_message(row))
                 for voice in row.participants:
                     yield Event(cursor=tail.cursor, participant=participant_message(voice))
                 async for segment in tail.stored():
                     yield Event(cursor=tail.cursor, segment=segment)
-                ended = row.state in _ENDED
                 if ended:
                     break
-                live = self._meetings.find(key)
-                for insight in live.insights if live else ():
+                source = self._meetings.find(key) or relay
+                for insight in source.insights if source else ():
                     yield Event(cursor=tail.cursor, insight=insight)
+                for warning in told.catch_up(source.warnings if source else ()):
+                    yield Event(cursor=tail.cursor, warning=warning)
                 try:
-                    async for event in self._live(subscription, tail, key, interim):
+                    async for event in self._live(subscription, tail, key, interim=interim, relayed=relayed):
+                        if event.HasField("warning"):
+                            told.take(event.warning)
                         yield event
                     ended = True
                 except FellBehind:
                     continue
+        for warning in told.catch_up():
+            yield Event(cursor=tail.cursor, warning=warning)
         async for event in self._epilogue(key, tail):
             yield event
 
     async def _live(
-        self, subscription: Subscription, tail: Tail, key: MeetingKey, interim: bool
+        self, subscription: Subscription, tail: Tail, key: MeetingKey, *, interim: bool, relayed: bool
     ) -> AsyncIterator[Event]:
         """Yield live events until the meeting has ended."""
         while True:
@@ -91,6 +122,8 @@ class Watcher:
                 state, _ = await self._repository.report_state(key)
                 if state in _ENDED:  # somewhere else than here
                     return
+                if relayed and self._meetings.find(key) is None:
+                    raise MeetingElsewhere(key.meeting_id, "") from None
                 continue
             match event.WhichOneof("event"):
                 case "segment":
@@ -98,6 +131,9 @@ class Watcher:
                         yield Event(cursor=tail.cursor, segment=segment)
                 case "interim" if not interim:
                     continue
+                case None:  # what the owner stored may not have been told
+                    async for segment in tail.stored():
+                        yield Event(cursor=tail.cursor, segment=segment)
                 case kind:
                     told = Event(cursor=tail.cursor)
                     getattr(told, str(kind)).CopyFrom(getattr(event, str(kind)))

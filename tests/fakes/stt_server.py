@@ -115,6 +115,8 @@ class Speech(_Servicer):  # type: ignore[misc]
         self.drain_after_messages: int | None = None
         """The same with a polite word."""
         self.seconds_per_final = 0.0
+        self.pins = ""
+        """Language that every final is sure of."""
         self.interims = True
         self.open_streams = 0
         self.most_undecided = 0
@@ -160,6 +162,7 @@ class Speech(_Servicer):  # type: ignore[misc]
             for message in said:
                 if message.HasField("final"):
                     finals += 1
+                    message.final.pinned_language = self.pins
                     await asyncio.sleep(self.seconds_per_final)
                 await context.write(message)
             if request.HasField("end"):

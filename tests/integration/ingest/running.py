@@ -22,7 +22,7 @@ from agent.ingest.v1 import recorder_service_pb2_grpc as recorder_grpc
 from agent.ops.v1 import ops_service_pb2_grpc as ops_grpc
 from kit.auth.authenticator import ApiKeys
 from kit.auth.keys import KeyRing
-from kit.blobs import BlobStore, open_blobs
+from kit.blobs import BlobStore, Bucket, open_blobs
 from kit.db.engine import Database, open_database
 from kit.lifecycle import Shutdown
 from kit.room import Room
@@ -31,7 +31,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.status import RpcProblem, error_of
 from kit.settings import TargetSettings
 from services.ingest.app import Options, open_ingest
-from services.ingest.settings import IngestSettings, MeetingSettings
+from services.ingest.settings import IngestSettings, MeetingSettings, RetentionSettings
 from tests.fakes.report_server import Report, serving_report
 from tests.fakes.stt_server import Speech, serving_speech
 
@@ -88,6 +88,9 @@ async def serving_ingest(
     report_port: int = 1,
     connector_port: int = 1,
     meeting: MeetingSettings | None = None,
+    retention: RetentionSettings | None = None,
+    journals: Path | None = None,
+    bucket: Bucket | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningIngest]:
     """Serve on a free port; ports of neighbours that are not there refuse connections."""
@@ -106,10 +109,18 @@ async def serving_ingest(
         report_target=f"127.0.0.1:{report_port}",
         connector_target=f"127.0.0.1:{connector_port}",
     )
-    options = Options(IngestSettings(**asked), meeting or MeetingSettings(), targets, data, SERVICE_KEY)
+    options = Options(
+        IngestSettings(**asked),
+        meeting or MeetingSettings(),
+        targets,
+        data,
+        SERVICE_KEY,
+        retention=retention,
+        journals=journals,
+    )
     async with (
         open_database(url, room="tests") as database,
-        open_blobs("local_fs", data / "blobs") as blobs,
+        open_blobs("s3" if bucket else "local_fs", data / "blobs", bucket=bucket) as blobs,
         open_ingest(options, database, blobs, auth, shutdown) as room,
         open_channel(room.server.address, api_key=USER_KEY) as user,
         open_channel(room.server.address, api_key=SERVICE_KEY) as service,

@@ -37,6 +37,7 @@ async def test_a_crash_after_the_end_seals_later_and_asks_for_no_second_report(
         near.speech.seconds_per_final = 0
         await finished(near.ingest.user, meeting_id)
         await eventually(lambda: not journals(tmp_path), seconds=SECONDS)
+    path.parent.mkdir(parents=True)
     shutil.copy(kept, path)
     shutil.rmtree(tmp_path / "blobs" / "audio")
     async with running_ingest(database_url, tmp_path) as near:

@@ -87,6 +87,14 @@ async def test_chunks_follow_on_and_the_last_finishes_the_meeting(database_url: 
         assert heard(await segments(user, meeting_id)) == {"speaker-1": [text_of(np.concatenate([one, other]))]}
         assert meeting.participants[0].basis == "guess"
         assert meeting.raw_transcript.startswith("[00:00:00] Speaker 1: said ")
+        # A client whose answers were lost on the way is told again that its chunks are there.
+        again = await put(user, meeting_id, wav(other), sequence=2, last=True)
+        assert (again.sequence, again.duplicate, again.start_ms, again.end_ms) == (2, True, 1_000, 1_500)
+        assert (await put(user, meeting_id, wav(one), sequence=1)).duplicate
+        assert await refusal(put(user, meeting_id, wav(other), sequence=3)) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "ERROR_REASON_MEETING_FINISHED",
+        )
         assert await refusal(put(user, meeting_id, wav(other))) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "ERROR_REASON_MEETING_FINISHED",
@@ -99,7 +107,7 @@ async def test_a_chunk_is_there_after_a_restart_and_known_by_its_key(database_ur
         first = await put(ingest.user, meeting_id, wav(tone(1)), idempotency_key="k", participant_id="anna")
         await put(ingest.user, meeting_id, wav(tone(1)), participant_id="boris")
     # The last chunk is torn, as by a kill in the middle of its write.
-    (path,) = tmp_path.glob("journals/*/*/chunks.journal")
+    (path,) = tmp_path.glob("journals/*/*/chunks.*.journal")
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 10)
     async with running_ingest(database_url, tmp_path) as near:

@@ -13,6 +13,7 @@ from agent.ingest.v1 import meeting_service_pb2 as mpb
 from agent.ingest.v1 import recorder_service_pb2 as rpb
 from agent.ops.v1 import ops_service_pb2 as ops
 from kit.rpc.calls import held
+from kit.rpc.status import error_of
 from services.ingest.settings import MeetingSettings
 from store.models import artifacts, meetings, reports
 from tests.fakes.connector_server import Connector, serving_connector
@@ -281,29 +282,41 @@ async def test_operators_see_the_meeting_live(database_url: str, tmp_path: Path)
             assert live.state in ("LIVE", "STALLED")
             readiness = await near.ingest.service.ops.GetReadiness(ops.GetReadinessRequest())
             assert readiness.ready
-            assert [check.name for check in readiness.checks] == ["database", "journal disk", "speech recognition"]
+            assert [check.name for check in readiness.checks] == [
+                "database",
+                "journal disk",
+                "storage",
+                "speech recognition",
+            ]
 
 
 async def test_what_is_not_in_this_release_says_so(database_url: str, tmp_path: Path) -> None:
     async with serving_ingest(database_url, tmp_path) as ingest:
-        for call in (
-            ingest.user.meetings.DeleteMeeting(mpb.DeleteMeetingRequest()),
-            ingest.user.recorder.StartRecording(rpb.StartRecordingRequest()),
-        ):
-            assert await refusal(call) == (grpc.StatusCode.UNIMPLEMENTED, "ERROR_REASON_UNIMPLEMENTED")
+        call = ingest.user.recorder.StartRecording(rpb.StartRecordingRequest())
+        assert await refusal(call) == (grpc.StatusCode.UNIMPLEMENTED, "ERROR_REASON_UNIMPLEMENTED")
 
 
-async def test_a_meeting_left_half_way_by_another_node_can_be_finished(database_url: str, tmp_path: Path) -> None:
-    speech = Speech()
-    async with serving_ingest(database_url, tmp_path / "gone") as ingest:
+async def test_a_meeting_is_finished_from_its_journals_when_the_node_that_has_them_is_back(
+    database_url: str, tmp_path: Path
+) -> None:
+    script = interview(utterances=1)
+    async with serving_ingest(database_url, tmp_path / "one") as ingest:
         meeting_id = await start_meeting(ingest.user)
         async with connected(ingest.user, meeting_id, "s") as (call, _):
-            script = interview(utterances=1)
-            await call.write(script.requests[0])
-            await until_durable(call, 1)
-    async with (
-        serving_speech(speech) as stt_port,
-        serving_ingest(database_url, tmp_path / "new", stt_port=stt_port) as ingest,
-    ):
-        await ingest.user.meetings.FinishMeeting(mpb.FinishMeetingRequest(meeting_id=meeting_id))
-        assert (await finished(ingest.user, meeting_id)).duration_ms == 0
+            for request in script.requests[:-3]:
+                await call.write(request)
+            await until_durable(call, len(script.requests) - 3)
+    speech = Speech()
+    async with serving_speech(speech) as stt_port:
+        async with serving_ingest(database_url, tmp_path / "other", stt_port=stt_port) as ingest:
+            answer = await ingest.user.meetings.FinishMeeting(mpb.FinishMeetingRequest(meeting_id=meeting_id))
+            assert answer.meeting.state == "finishing"
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async with connected(ingest.user, meeting_id, "s", epoch=2):
+                    pass
+            assert error_of(caught.value).reason == "ERROR_REASON_MEETING_ELSEWHERE"
+        async with serving_ingest(
+            database_url, tmp_path / "one", stt_port=stt_port, finish_grace_seconds=0.1
+        ) as ingest:
+            await finished(ingest.user, meeting_id)
+            assert heard(await segments(ingest.user, meeting_id)) == spoken(script)

@@ -71,7 +71,7 @@ async def test_a_live_watcher_sees_everything_once_until_the_report_is_there(dat
                 await call.write(request)
                 await asyncio.sleep(0.002)
             await until_durable(call, len(script.requests))
-        repository = IngestRepository(near.ingest.database, "test")
+        repository = IngestRepository(near.ingest.database)
 
         async def queued() -> bool:
             return await repository.report_state(MeetingKey("default", meeting_id)) == ("finished", "queued")

@@ -6,6 +6,7 @@ from typing import Self
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -45,6 +46,14 @@ class Binding:
     def streams(self) -> bool:
         """Whether the answer is a stream."""
         return bool(self.method.server_streaming)
+
+    @property
+    def sends_file(self) -> bool:
+        """Whether the answer's body is bytes of any media type, in one piece or in many."""
+        if not self.response_body:
+            return bool(self.method.output_type.full_name == HttpBody.DESCRIPTOR.full_name)
+        inner = field_at(self.method.output_type, self.response_body).message_type
+        return inner is not None and inner.full_name == HttpBody.DESCRIPTOR.full_name
 
     @property
     def body_descriptor(self) -> Descriptor | None:

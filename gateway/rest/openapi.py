@@ -113,6 +113,12 @@ def _body(binding: Binding, descriptor: Descriptor, schemas: Schemas) -> dict[st
 def _answer(binding: Binding, schemas: Schemas) -> dict[str, Any]:
     field = field_at(binding.method.output_type, binding.response_body) if binding.response_body else None
     schema = schemas.of_field(field) if field else schemas.of_message(binding.method.output_type)
+    if binding.streams and binding.sends_file:
+        return {
+            "description": "The file, sent while it is made. A connection that breaks off sent a part of it.",
+            "headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A name for the file."}},
+            "content": {"*/*": {"schema": schema}},
+        }
     if binding.streams:
         return {
             "description": "A stream: one document per line, or server-sent events when asked for by `Accept`.",

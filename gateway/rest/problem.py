@@ -36,7 +36,7 @@ _HTTP: Mapping[grpc.StatusCode, tuple[int, str]] = {
     grpc.StatusCode.UNAVAILABLE: (503, "Not available now"),
     grpc.StatusCode.DATA_LOSS: (500, "Internal error"),
 }
-_TITLES = {404: "Not found", 405: "Method not allowed", 413: "Too large", 415: "Unsupported media type"}
+_TITLES = {404: "Not found", 405: "Method not allowed", 410: "Erased", 413: "Too large", 415: "Unsupported media type"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def of_rpc_problem(rpc: RpcProblem, room: str) -> Problem:
         return Problem(status, title, _INTERNAL)
     if rpc.reason == "ERROR_REASON_TOO_LARGE":
         status, title = 413, _TITLES[413]
+    if rpc.reason == "ERROR_REASON_MEETING_ERASED":
+        status, title = 410, _TITLES[410]
     reason = "" if rpc.reason == _NO_REASON else rpc.reason
     detail = rpc.message or title
     if rpc.code is grpc.StatusCode.DEADLINE_EXCEEDED and not reason:

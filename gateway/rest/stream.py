@@ -1,4 +1,4 @@
-"""Answers that go on: a server stream as one JSON document per line, or as server-sent events."""
+"""Answers that go on: a server stream as one JSON document per line, as server-sent events, or as a file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import orjson
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
@@ -14,9 +15,14 @@ from gateway.errors import ClientGone
 from gateway.rest import problem
 from gateway.rest.exchange import or_gone
 from kit.rpc.calls import held
+from kit.telemetry import logs
 
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
+
+_ENDINGS = {"audio/ogg": "opus", "audio/flac": "flac"}
+
+log = logs.get()
 
 
 class MessageStream:
@@ -87,3 +93,58 @@ class MessageStream:
                 yield b"event: error\ndata: " + orjson.dumps(document) + b"\n\n"
             else:
                 yield orjson.dumps({"error": document}) + b"\n"
+
+
+class FileStream:
+    """An ASGI response that sends the pieces of a file as they come.
+
+    A failure in the middle breaks the connection off, so that nobody takes a part for the whole.
+
+    Args:
+        call: the call; it is cancelled when the response ends for whatever reason.
+        first: its first piece, which tells the content type.
+        piece_of: the HttpBody of a message.
+        name: of the file, without its ending.
+        room: who answers, for the log.
+    """
+
+    def __init__(
+        self,
+        call: "grpc.aio.UnaryStreamCall[Any, Any]",
+        first: Message | None,
+        piece_of: Callable[[Message], HttpBody],
+        *,
+        name: str,
+        room: str,
+    ) -> None:
+        self._call = call
+        self._first = first
+        self._piece_of = piece_of
+        self._name = name
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = self._piece_of(self._first).content_type if self._first is not None else ""
+        ending = _ENDINGS.get(content_type.partition(";")[0], "bin")
+        headers = [
+            (b"content-type", (content_type or "application/octet-stream").encode()),
+            (b"content-disposition", f'attachment; filename="{self._name}.{ending}"'.encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        with held(self._call):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            with suppress(ClientGone):
+                if await or_gone(receive, self._pump(send)):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pump(self, send: Send) -> bool:
+        """Send the file; returns whether it is whole."""
+        message: Any = self._first
+        try:
+            while message is not None and message is not grpc.aio.EOF:
+                await send({"type": "http.response.body", "body": self._piece_of(message).data, "more_body": True})
+                message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            log.warning("file_broken_off", room=self._room, code=error.code().name)
+            return False
+        return True

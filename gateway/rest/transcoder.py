@@ -1,6 +1,7 @@
 """The transcoder: HTTP requests to RPCs and back, by the contract's bindings alone."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,12 +22,14 @@ from gateway.rest.binding import Binding
 from gateway.rest.decoder import fill, parse_body
 from gateway.rest.encoder import to_json_value
 from gateway.rest.exchange import deadline_seconds, or_gone, read_body
-from gateway.rest.stream import EVENT_STREAM, NDJSON, MessageStream
+from gateway.rest.stream import EVENT_STREAM, NDJSON, FileStream, MessageStream
 from kit.errors import AppError, InvalidArgument
 from kit.rpc.calls import held
 from kit.rpc.edge import REQUEST_ID
 
 JSON = "application/json"
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Transcoder:
         )
         try:
             if route.binding.streams:
-                return await self._stream(route, message, metadata, request)
+                return await self._stream(route, message, values, metadata, request)
             timeout = deadline_seconds(request, limit_seconds=self._limits.timeout_seconds)
             call = route.call(message, metadata=metadata, timeout=timeout)
             with held(call):
@@ -87,7 +90,12 @@ class Transcoder:
             return problem.of_call(error, route.room).response()
 
     async def _stream(
-        self, route: "_Route", message: Message, metadata: credentials.Metadata, request: Request
+        self,
+        route: "_Route",
+        message: Message,
+        values: Mapping[str, str],
+        metadata: credentials.Metadata,
+        request: Request,
     ) -> ASGIApp:
         call = route.call(message, metadata=metadata)
         try:
@@ -95,9 +103,13 @@ class Transcoder:
         except BaseException:
             call.cancel()
             raise
+        if first is grpc.aio.EOF:
+            first = None
+        if route.binding.sends_file:
+            return FileStream(call, first, route.body, name=_file_name(values), room=route.room)
         return MessageStream(
             call,
-            None if first is grpc.aio.EOF else first,
+            first,
             EVENT_STREAM if EVENT_STREAM in request.headers.get("accept", "") else NDJSON,
             route.value_of,
             room=route.room,
@@ -161,13 +173,13 @@ class _Route:
 
     def value_of(self, message: Message) -> Any:
         """Return the JSON value of a response's body."""
-        body = self._body(message)
+        body = self.body(message)
         return to_json_value(body) if isinstance(body, Message) else body
 
     def response(self, message: Message) -> Response:
         """Return the HTTP response for a message; an HttpBody is sent as it is."""
         headers = {"cache-control": "no-store"}
-        body = self._body(message)
+        body = self.body(message)
         if isinstance(body, HttpBody):
             # As a header: a media type given to the response would get a charset that the room did not name.
             return Response(
@@ -175,8 +187,14 @@ class _Route:
             )
         return Response(orjson.dumps(self.value_of(message)), 200, headers, JSON)
 
-    def _body(self, message: Message) -> Any:
+    def body(self, message: Message) -> Any:
+        """Return what of a message becomes the answer's body."""
         return getattr(message, self.binding.response_body) if self.binding.response_body else message
+
+
+def _file_name(values: Mapping[str, str]) -> str:
+    """Return a name made of what the path names, with nothing in it that means something to anybody."""
+    return _UNSAFE.sub("_", "-".join(values.values()))[:128] or "file"
 
 
 def _inner(message: Message, field: str) -> Message:

@@ -34,12 +34,24 @@ SERVICE_KEY = "service-key-of-the-tests"
 USER = {"x-api-key": USER_KEY}
 SERVICE = {"x-api-key": SERVICE_KEY}
 UNKNOWN_ID = "0199a7c2-0000-7000-8000-000000000000"
+AUDIO_PIECES = 40
+
+
+def audio_piece(number: int) -> bytes:
+    """Return a piece of every recording."""
+    return bytes([number]) * 100_000
 
 
 class MeetingNotFound(NotFound):
     """No meeting with this id is visible to the caller."""
 
     reason = "ERROR_REASON_MEETING_NOT_FOUND"
+
+
+class MeetingErased(NotFound):
+    """The meeting was erased; only a tombstone is left."""
+
+    reason = "ERROR_REASON_MEETING_ERASED"
 
 
 class MeetingFinished(FailedPrecondition):
@@ -78,6 +90,11 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
         self.seen = seen
         self.known: dict[str, meetings.Meeting] = {interview.MEETING_ID: interview.meeting()}
         self.stall = False
+        self.erased: set[str] = set()
+        self.audio_breaks_at = -1
+        """Piece of a recording that never comes; none if negative."""
+        self.audio_may_go_on = asyncio.Event()
+        self.audio_may_go_on.set()
         self._draining = draining
         self._watchers: set[asyncio.Queue[meetings.WatchMeetingResponse]] = set()
 
@@ -126,6 +143,30 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
             meeting_id=request.meeting_id, duration_ms=interview.DURATION_MS, participants=interview.coverage()
         )
 
+    async def DeleteMeeting(self, request: Any, context: Any) -> Any:
+        self.seen.note(request, context)
+        self._find(request.meeting_id)
+        del self.known[request.meeting_id]
+        self.erased.add(request.meeting_id)
+        return meetings.DeleteMeetingResponse(
+            tombstone=meetings.Tombstone(meeting_id=request.meeting_id, erased_by="user", reason=request.reason)
+        )
+
+    async def GetAudio(self, request: Any, context: Any) -> AsyncIterator[meetings.GetAudioResponse]:
+        self.seen.note(request, context)
+        self._find(request.meeting_id)
+        try:
+            content_type = f"audio/{'flac' if request.format == 'flac' else 'ogg; codecs=opus'}"
+            for number in range(AUDIO_PIECES):
+                if number == self.audio_breaks_at:
+                    raise ReportNotReady
+                await self.audio_may_go_on.wait()
+                yield meetings.GetAudioResponse(
+                    body=HttpBody(content_type="" if number else content_type, data=audio_piece(number))
+                )
+        finally:
+            self.seen.cancelled.set()
+
     async def WatchMeeting(self, request: Any, context: Any) -> AsyncIterator[meetings.WatchMeetingResponse]:
         self.seen.note(request, context)
         meeting = self._find(request.meeting_id)
@@ -143,6 +184,8 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
             self.seen.cancelled.set()
 
     def _find(self, meeting_id: str) -> meetings.Meeting:
+        if meeting_id in self.erased:
+            raise MeetingErased(meeting_id=meeting_id)
         if meeting_id not in self.known:
             raise MeetingNotFound(meeting_id=meeting_id)
         return self.known[meeting_id]
@@ -275,7 +318,7 @@ async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> As
         return sessions
 
     async with AsyncExitStack() as stack:
-        held = Meetings(seen, stops["ingest"].draining)  # type: ignore[abstract]  # DeleteMeeting is refused
+        held = Meetings(seen, stops["ingest"].draining)
         taken = Audio(seen, stops["ingest"].draining)
         built = Reports(seen)
         services = {

@@ -6,7 +6,15 @@ import httpx2
 import pytest
 
 from tests.integration.gateway.interview import MEETING_ID
-from tests.integration.gateway.scripted import SERVICE, UNKNOWN_ID, USER_KEY, Mesh, running_mesh
+from tests.integration.gateway.scripted import (
+    AUDIO_PIECES,
+    SERVICE,
+    UNKNOWN_ID,
+    USER_KEY,
+    Mesh,
+    audio_piece,
+    running_mesh,
+)
 from tests.kit_server import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -227,6 +235,48 @@ async def test_a_stream_goes_on_from_its_cursor_and_ends_with_its_client(accept:
 async def test_a_stream_that_is_refused_has_an_http_status():
     async with running_mesh() as mesh:
         problem(await mesh.http.get(f"/v1/meetings/{UNKNOWN_ID}/watch"), 404)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "content_type", "ending"), [("opus", "audio/ogg; codecs=opus", "opus"), ("flac", "audio/flac", "flac")]
+)
+async def test_a_recording_is_a_file(fmt: str, content_type: str, ending: str):
+    async with running_mesh() as mesh:
+        params = {"format": fmt, "participant_id": "p-mark"}
+        response = await mesh.http.get(f"/v1/meetings/{MEETING_ID}/audio", params=params)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == content_type
+        assert response.headers["content-disposition"] == f'attachment; filename="{MEETING_ID}.{ending}"'
+        assert response.content == b"".join(map(audio_piece, range(AUDIO_PIECES)))
+        assert mesh.seen.requests[-1].participant_id == "p-mark"
+        problem(await mesh.http.get(f"/v1/meetings/{UNKNOWN_ID}/audio"), 404)
+
+
+async def test_a_recording_that_breaks_off_is_no_whole_file():
+    async with running_mesh() as mesh:
+        mesh.meetings.audio_breaks_at = 20
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await mesh.http.get(f"/v1/meetings/{MEETING_ID}/audio")
+        mesh.meetings.audio_breaks_at = 0
+        problem(await mesh.http.get(f"/v1/meetings/{MEETING_ID}/audio"), 503)
+
+
+async def test_whoever_hangs_up_on_a_recording_ends_the_call():
+    async with running_mesh() as mesh:
+        mesh.meetings.audio_may_go_on.set()
+        async with mesh.http.stream("GET", f"/v1/meetings/{MEETING_ID}/audio") as response:
+            mesh.meetings.audio_may_go_on.clear()
+            assert await anext(response.aiter_raw(10_000))
+        await mesh.seen.cancelled.wait()
+
+
+async def test_an_erased_meeting_is_gone_and_says_so():
+    async with running_mesh() as mesh:
+        url = f"/v1/meetings/{MEETING_ID}"
+        erased = await mesh.http.delete(url, params={"reason": "asked for"})
+        assert erased.status_code == 200
+        assert erased.json()["tombstone"]["reason"] == "asked for"
+        assert problem(await mesh.http.get(url), 410)["reason"] == "ERROR_REASON_MEETING_ERASED"
 
 
 async def test_health_joins_the_rooms_and_metrics_count():

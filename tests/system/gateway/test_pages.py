@@ -21,6 +21,7 @@ from tests.kit_server import eventually
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 CHROMIUM = "/usr/bin/chromium"
+PICTURES = Path("build/pictures")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -187,3 +188,40 @@ async def finish(mesh: Mesh, one: Page, other: Page) -> None:
         await page.until("agentRoom.state === 'finished' && agentRoom.reportReady")
         assert await page.page.get_attribute("#open-report", "href") == f"/meetings/{MEETING_ID}"
     assert mesh.meetings.known[MEETING_ID].state == "finished"
+
+
+async def test_a_warning_stands_on_the_page_until_it_is_over(tmp_path: Path):
+    async with running_mesh() as mesh:
+        mesh.meetings.known[MEETING_ID] = interview.meeting("live")
+        wrong = meetings.MeetingWarning(kind="silent_capture", participant_id=interview.MARK, since_ms=83_000)
+        async with (
+            browser(tmp_path, "Anna", f"{mesh.url}/rooms/{MEETING_ID}") as room,
+            browser(tmp_path, "Mark", f"{mesh.url}/meetings/{MEETING_ID}", locale="ru-RU") as page,
+        ):
+            await room.until("document.getElementById('microphone-hint').textContent.length > 0")
+            await room.page.click("#join-button")
+            await room.until("agentRoom.joined")
+            await page.until("document.body.dataset.coverage === 'true'")
+            await eventually(lambda: mesh.meetings.watchers == 2)
+            for each in interview.meeting("live").participants:
+                mesh.meetings.publish(meetings.WatchMeetingResponse(participant=each))
+            mesh.meetings.publish(meetings.WatchMeetingResponse(warning=wrong))
+            for one in (room, page):
+                await one.until("document.body.dataset.warnings === '1'")
+            await picture(room, "warning-room")
+            await picture(page, "warning-meeting")
+            assert "Nothing but digital silence comes from Mark Weber" in await room.page.inner_text("#warnings")
+            assert "От участника Mark Weber идёт только цифровая тишина" in await page.page.inner_text("#warnings")
+            assert "с 1:23" in await page.page.inner_text("#warnings")
+            wrong.cleared = True
+            mesh.meetings.publish(meetings.WatchMeetingResponse(warning=wrong))
+            for one in (room, page):
+                await one.until("document.body.dataset.warnings === '0'")
+                assert not await one.page.is_visible("#warnings")
+            assert not room.problems + page.problems
+
+
+async def picture(page: Page, name: str) -> None:
+    """Keep what the browser shows, for whoever wants to look."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await page.page.screenshot(path=PICTURES / f"{name}.png")

@@ -33,6 +33,23 @@ export function timeline(coverage) {
   return h("div", {}, lanes, legend(coverage.participants));
 }
 
+/** Return how much of the meeting is accounted for, in percent rounded down, and the account in words; lost is always told. */
+export function accounted(coverage) {
+  const sums = Object.fromEntries(KINDS.map((kind) => [kind, sum(coverage.participants, kind)]));
+  const known = Object.values(sums).reduce((total, one) => total + one, 0) + sum(coverage.participants, "absent");
+  const whole = coverage.duration_ms * coverage.participants.length;
+  const told = KINDS.filter((kind) => kind !== "lost" && sums[kind] > 0).concat("lost");
+  return {
+    share: whole ? Math.floor((100 * Math.min(known, 2 * whole - known)) / whole) : 100,
+    words: told.map((kind) => `${t(`kind.${kind}`)} ${length(sums[kind])}`).join(", "),
+  };
+}
+
+const sum = (participants, kind) => participants.reduce((total, one) => total + (kind === "absent" ? one.absent_ms : one.coverage_ms[kind]), 0);
+
+/** Time in words; what is shorter than a second never reads as nothing. */
+const length = (milliseconds) => (milliseconds > 0 && milliseconds < 1000 ? "< 0:01" : clock(milliseconds));
+
 function lane(participant, duration) {
   const quiet = new Set(["silent", "muted"]); // drawn as a thin line: speech is what the eye looks for
   const rects = participant.intervals.flatMap((interval) => {
@@ -51,10 +68,9 @@ function lane(participant, duration) {
 }
 
 function legend(participants) {
-  const sum = (kind) => participants.reduce((total, one) => total + (kind === "absent" ? one.absent_ms : one.coverage_ms[kind]), 0);
-  const shown = [...KINDS, "absent"].filter((kind) => sum(kind) > 0);
+  const shown = [...KINDS, "absent"].filter((kind) => sum(participants, kind) > 0);
   return h("ul", { class: "legend" }, ...shown.map((kind) =>
     h("li", { class: kind },
       h("span", { class: "swatch", vars: kind === "absent" ? {} : { shade: `var(--kind-${kind})` } }),
-      `${t(`kind.${kind}`)} ${sum(kind) < 1000 ? "< 0:01" : clock(sum(kind))}`)));
+      `${t(`kind.${kind}`)} ${length(sum(participants, kind))}`)));
 }

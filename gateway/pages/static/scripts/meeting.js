@@ -2,18 +2,20 @@
 
 import { call, download, get } from "/static/scripts/api.js";
 import { explain, showBar } from "/static/scripts/bar.js";
-import { timeline } from "/static/scripts/coverage.js";
+import { accounted, timeline } from "/static/scripts/coverage.js";
 import { at, h, icon, say } from "/static/scripts/dom.js";
 import { t, translate } from "/static/scripts/i18n.js";
 import { tone } from "/static/scripts/people.js";
 import { reportParts } from "/static/scripts/report.js";
 import { clock, moment } from "/static/scripts/time.js";
 import { Transcript } from "/static/scripts/transcript.js";
+import { Warnings } from "/static/scripts/warnings.js";
 import { MeetingWatch } from "/static/scripts/watch.js";
 
 const meetingId = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `/v1/meetings/${encodeURIComponent(meetingId)}`;
 const transcript = new Transcript(at("transcript"));
+const warnings = new Warnings(at("warnings"));
 const page = { reportState: "", revision: 0 };
 
 // Programs read how far the page is from <body data-segments data-report data-coverage>.
@@ -35,7 +37,10 @@ async function start() {
     return;
   }
   new MeetingWatch(meetingId, {
+    begun: () => warnings.clear(),
     meeting: told,
+    participant: (participant) => warnings.know(participant),
+    warning: (warning) => warnings.show(warning),
     segment: (segment) => {
       if (!transcript.add(segment)) return;
       facts.segments = String(transcript.size);
@@ -47,6 +52,7 @@ async function start() {
 
 async function told(meeting) {
   showHead(meeting);
+  meeting.participants.forEach((participant) => warnings.know(participant));
   const changed = meeting.report_state !== page.reportState;
   page.reportState = meeting.report_state;
   if (!changed) return;
@@ -85,6 +91,9 @@ async function showCoverage() {
   try {
     const coverage = await get(`${path}/coverage`);
     at("coverage").hidden = !coverage.participants.length;
+    const { share, words } = accounted(coverage);
+    at("coverage-title").textContent = t(share === 100 ? "meeting.coverage" : "meeting.coverage.partly");
+    at("coverage-words").textContent = t("meeting.coverage.words", { share, kinds: words });
     at("timeline").replaceChildren(timeline(coverage));
     facts.coverage = "true";
   } catch {

@@ -1,7 +1,7 @@
 // The call page: lobby, call, live text, and what comes after.
 //
 // Programs read how things stand from `window.agentRoom` or from <body data-state data-joined data-peers data-connected
-// data-recorder-visible data-finals data-interims data-insights data-report-ready>.
+// data-recorder-visible data-finals data-interims data-insights data-report-ready data-warnings>.
 
 import { get, post } from "/static/scripts/api.js";
 import { explain, showBar } from "/static/scripts/bar.js";
@@ -15,6 +15,7 @@ import { Roster } from "/static/scripts/roster.js";
 import { Signalling } from "/static/scripts/signalling.js";
 import { clock } from "/static/scripts/time.js";
 import { Interims, Transcript } from "/static/scripts/transcript.js";
+import { Warnings } from "/static/scripts/warnings.js";
 import { MeetingWatch } from "/static/scripts/watch.js";
 
 const NAME = "agent.name";
@@ -25,6 +26,7 @@ const call = { stream: null, preview: null, signalling: null, peers: new Map(), 
 const transcript = new Transcript(at("transcript"));
 const interims = new Interims(at("interims"));
 const roster = new Roster(at("people"));
+const warnings = new Warnings(at("warnings"), { isSelf: (id) => id === call.selfId });
 const reading = { following: true, top: 0 };
 let insights;
 
@@ -245,7 +247,10 @@ async function finish() {
 
 function watch() {
   call.watch = new MeetingWatch(meetingId, {
+    begun: () => warnings.clear(),
     meeting: told,
+    participant: (participant) => warnings.know(participant),
+    warning: (warning) => warnings.show(warning),
     segment: (segment) => {
       interims.drop(segment.participant_id);
       if (!transcript.add(segment)) return;
@@ -276,6 +281,7 @@ function told(meeting) {
   if (room.state !== "finished") {
     hangUp();
     interims.clear();
+    warnings.clear();
     room.state = "finished";
   }
   const open = h("a", { class: "button primary small", href: `/meetings/${encodeURIComponent(meetingId)}`, id: "open-report" }, t("room.report"));

@@ -8,7 +8,7 @@ const ENDED_PAUSE = 5_000;
 const SILENCE = 20_000; // the room says at least a heartbeat every 5 s
 const FATAL = new Set([4400, 4401, 4403, 4404]);
 
-/** Calls `on[type](payload)` for every event; `on.lost()` and `on.found()` say how the connection is, `on.refused(problem)` ends it. */
+/** Calls `on[type](payload)` for every event; `on.begun()` precedes all that holds now, `on.lost()` and `on.found()` say how the connection is, `on.refused(problem)` ends it. */
 export class MeetingWatch {
   constructor(meetingId, on, { interim = true } = {}) {
     this.meetingId = meetingId;
@@ -27,6 +27,7 @@ export class MeetingWatch {
     socket.onopen = () => {
       const wish = { type: "watch", meeting_id: this.meetingId, after: this.cursor, interim: this.interim };
       socket.send(JSON.stringify(key.get() ? { ...wish, api_key: key.get() } : wish));
+      this.on.begun?.();
     };
     socket.onmessage = (event) => {
       clearTimeout(alive);

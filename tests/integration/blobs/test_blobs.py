@@ -1,48 +1,38 @@
-"""The blob store on a real directory."""
+"""What every blob store promises, on real directories and a real S3 server."""
 
 import asyncio
-import os
-import stat
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from kit.blobs import BlobNotFound, open_blobs
+from kit.blobs import BlobNotFound, BlobStore, open_blobs
+from kit.blobs.store import HEALTH
 from kit.errors import InvalidArgument
-from kit.lifecycle import StartError
+from tests.fakes.s3_server import serving_s3
 
 KEY = "meetings/0190-a/report.v1.json"
 
-# Says what it syncs and renames, in order.
-TRACED = """
-import asyncio, os, sys
-from pathlib import Path
-from kit.blobs import open_blobs
 
-fsync, replace = os.fsync, Path.replace
+class Opening(Protocol):
+    """Opens the store that a test is about."""
 
-def traced_fsync(descriptor):
-    print("sync", os.readlink(f"/proc/self/fd/{descriptor}"))
-    fsync(descriptor)
-
-def traced_replace(path, target):
-    print("name", target)
-    return replace(path, target)
-
-async def main():
-    async with open_blobs("local_fs", Path(sys.argv[1])) as blobs:
-        os.fsync, Path.replace = traced_fsync, traced_replace
-        await blobs.put("a/b/c", b"x")
-        print("answer")
-
-asyncio.run(main())
-"""
+    def __call__(self) -> AbstractAsyncContextManager[BlobStore]: ...
 
 
-async def test_a_blob_comes_back_as_it_was_and_is_gone_when_deleted(tmp_path: Path) -> None:
-    async with open_blobs("local_fs", tmp_path / "blobs") as blobs:
+@pytest.fixture(params=["local_fs", "shared_fs", "s3"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]:
+    if request.param != "s3":
+        yield lambda: open_blobs(request.param, tmp_path / "blobs")
+        return
+    with serving_s3() as server:
+        yield lambda: open_blobs("s3", tmp_path, bucket=server.place())
+
+
+async def test_a_blob_comes_back_as_it_was_and_is_gone_when_deleted(opening: Opening) -> None:
+    async with opening() as blobs:
         assert await blobs.put(KEY, b"text") == 4
         assert await blobs.get(KEY) == b"text"
         assert await blobs.exists(KEY)
@@ -54,43 +44,101 @@ async def test_a_blob_comes_back_as_it_was_and_is_gone_when_deleted(tmp_path: Pa
             await blobs.get(KEY)
         assert missing.value.metadata == {"key": KEY}
         with pytest.raises(BlobNotFound):
-            await anext(blobs.stream(KEY))
+            await anext(aiter(blobs.stream(KEY)))
+        with pytest.raises(BlobNotFound):
+            await asyncio.to_thread(blobs.open_reader, KEY)
 
 
-async def test_a_long_blob_is_written_and_read_in_pieces(tmp_path: Path) -> None:
+async def test_an_empty_blob_is_one(opening: Opening) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        for piece in list[bytes]():
+            yield piece
+
+    async with opening() as blobs:
+        for data in (b"", nothing()):
+            assert await blobs.put(KEY, data) == 0
+            assert await blobs.get(KEY) == b""
+            assert [piece async for piece in blobs.stream(KEY)] in ([], [b""])
+
+
+async def test_a_long_blob_is_written_and_read_in_pieces(opening: Opening) -> None:
     async def pieces() -> AsyncIterator[bytes]:
-        for number in range(40):
+        for number in range(70):
             yield bytes([number]) * 300_000
 
-    async with open_blobs("shared_fs", tmp_path) as blobs:
-        assert await blobs.put("long.flac", pieces()) == 12_000_000
+    whole = b"".join([piece async for piece in pieces()])
+    async with opening() as blobs:
+        assert await blobs.put("long.flac", pieces()) == len(whole)
         read = [piece async for piece in blobs.stream("long.flac")]
         assert len(read) > 1
-        assert b"".join(read) == b"".join([piece async for piece in pieces()])
+        assert b"".join(read) == whole
+        assert await blobs.put("long.bin", whole) == len(whole)
+        assert await blobs.get("long.bin") == whole
 
 
-async def test_an_interrupted_write_leaves_the_old_blob_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_reader_reads_on_and_seeks(opening: Opening) -> None:
+    content = bytes(range(256)) * 8_000
+
+    def read() -> tuple[bytes, bytes, int, bytes, bytes]:
+        reader = blobs.open_reader(KEY)
+        try:
+            first, then = reader.read(1_000), reader.read(500_000)
+            return first, then, reader.seek(-10, 2), reader.read(20), reader.read(20)
+        finally:
+            reader.close()
+
+    async with opening() as blobs:
+        await blobs.put(KEY, content)
+        first, then, place, last, beyond = await asyncio.to_thread(read)
+        assert first == content[:1_000]
+        assert then == content[1_000 : 1_000 + len(then)]
+        assert place == len(content) - 10
+        assert last == content[-10:]
+        assert beyond == b""
+
+
+async def test_an_interrupted_write_leaves_the_old_blob_and_nothing_else(opening: Opening) -> None:
     async def broken() -> AsyncIterator[bytes]:
-        yield b"new" * 1_000_000
+        for _ in range(10):
+            yield b"new" * 1_000_000
         raise ConnectionError("the source is gone")
 
-    async with open_blobs("local_fs", tmp_path) as blobs:
+    async with opening() as blobs:
         await blobs.put(KEY, b"old")
-        with pytest.raises(Exception, match="the source is gone"):
+        with pytest.raises(ConnectionError, match="the source is gone"):
             await blobs.put(KEY, broken())
         assert await blobs.get(KEY) == b"old"
         assert [blob.key async for blob in blobs.list()] == [KEY]
-        assert list((tmp_path / ".incoming").iterdir()) == []
 
 
-async def test_readers_see_the_old_blob_or_the_new_one_never_a_part(tmp_path: Path) -> None:
+async def test_a_cancelled_write_leaves_the_old_blob_and_nothing_else(opening: Opening) -> None:
+    waiting = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"new" * 1_000_000
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async with opening() as blobs:
+        await blobs.put(KEY, b"old")
+        writing = asyncio.create_task(blobs.put(KEY, endless()))
+        await waiting.wait()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert await blobs.get(KEY) == b"old"
+        assert [blob.key async for blob in blobs.list()] == [KEY]
+
+
+async def test_readers_see_the_old_blob_or_the_new_one_never_a_part(opening: Opening) -> None:
     versions = [bytes([number]) * 200_000 for number in range(10)]
 
     async def write() -> None:
         for version in versions:
             await blobs.put(KEY, version)
 
-    async with open_blobs("local_fs", tmp_path) as blobs:
+    async with opening() as blobs:
         await blobs.put(KEY, versions[0])
         writing = asyncio.create_task(write())
         while not writing.done():
@@ -98,24 +146,15 @@ async def test_readers_see_the_old_blob_or_the_new_one_never_a_part(tmp_path: Pa
         await writing
 
 
-async def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_answer(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", TRACED, str(tmp_path),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    lines = (await process.communicate())[0].decode().splitlines()
-    assert lines[0].startswith(f"sync {tmp_path}/.incoming/")
-    assert lines[1] == f"name {tmp_path}/a/b/c"
-    assert set(lines[2:-1]) == {f"sync {tmp_path}", f"sync {tmp_path}/a", f"sync {tmp_path}/a/b"}
-    assert lines[-1] == "answer"
-
-
-async def test_a_prefix_lists_what_is_below_it(tmp_path: Path) -> None:
-    async with open_blobs("local_fs", tmp_path) as blobs:
+async def test_a_prefix_lists_and_deletes_what_is_below_it(opening: Opening) -> None:
+    async with opening() as blobs:
         for key in ("meetings/1/a", "meetings/1/b", "meetings/10/a", "other"):
             await blobs.put(key, b"x")
         assert sorted([blob.key async for blob in blobs.list("meetings/1")]) == ["meetings/1/a", "meetings/1/b"]
         assert len([blob async for blob in blobs.list()]) == 4
+        assert await blobs.delete_below("meetings/1") == 2
+        assert await blobs.delete_below("meetings/1") == 0
+        assert sorted([blob.key async for blob in blobs.list()]) == ["meetings/10/a", "other"]
 
 
 @pytest.mark.parametrize(
@@ -130,28 +169,10 @@ async def test_a_key_that_could_lead_elsewhere_is_refused(tmp_path: Path, key: s
             await blobs.put(key, b"x")
 
 
-async def test_the_directory_is_for_us_alone(tmp_path: Path) -> None:
-    async with open_blobs("local_fs", tmp_path / "blobs") as blobs:
-        await blobs.put(KEY, b"x")
-    assert stat.S_IMODE((tmp_path / "blobs").stat().st_mode) == 0o700
-
-
-async def test_health_says_what_is_wrong(tmp_path: Path) -> None:
-    async with open_blobs("local_fs", tmp_path / "blobs") as blobs:
+async def test_a_store_that_works_is_well_and_holds_no_probe(opening: Opening) -> None:
+    async with opening() as blobs:
         health = await blobs.check_health()
         assert health.ok
         assert health.latency_ms >= 0
         assert [blob async for blob in blobs.list()] == []
-        (tmp_path / "blobs" / ".incoming").rmdir()
-        (tmp_path / "blobs" / ".incoming").write_text("in the way")
-        health = await blobs.check_health()
-        assert not health.ok
-        assert health.error
-
-
-async def test_a_mode_or_directory_that_cannot_work_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="STORAGE_MODE=s3 is not part of this release"):
-        await open_blobs("s3", tmp_path).__aenter__()
-    (tmp_path / "file").touch()
-    with pytest.raises(StartError, match="the blob store cannot use"):
-        await open_blobs("local_fs", tmp_path / "file").__aenter__()
+        assert HEALTH.labels(blobs.mode)._value.get() == 1.0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -16,7 +16,17 @@ from kit.rpc.client import open_channel
 from kit.rpc.scope import current_scope
 from kit.rpc.status import error_of
 from kit.telemetry import trace_context
-from tests.kit_server import SERVICE_KEY, Echo, EchoStub, RunningEcho, Text, eventually, running_echo
+from tests.kit_server import (
+    SERVICE_KEY,
+    Echo,
+    EchoStub,
+    RunningEcho,
+    Text,
+    echo_descriptor,
+    echo_service,
+    eventually,
+    running_echo,
+)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -152,3 +162,29 @@ async def test_streams_are_plain_grpc_calls() -> None:
         assert await call.read() == Text(value="a")
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
+
+
+async def test_replicas_in_a_list_are_called_in_turn_and_a_dead_one_is_passed_over() -> None:
+    class Named(Echo):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def Say(self, request: Any, context: Any) -> Any:
+            return Text(value=self.name)
+
+    described = echo_descriptor()
+    async with AsyncExitStack() as stack, running_echo(more=[echo_service(Named("one"), described)]) as one:
+        other = await stack.enter_async_context(running_echo(more=[echo_service(Named("other"), described)]))
+        target = f"{one.server.address}, {other.server.address}"
+        async with open_channel(target, api_key=SERVICE_KEY) as channel:
+            stub = EchoStub(channel, described.full_name)
+            names: set[str] = set()
+
+            async def both() -> bool:
+                names.add((await stub.Say(Text(), wait_for_ready=True)).value)
+                return names == {"one", "other"}
+
+            await eventually(both)
+            await stack.aclose()
+            answers = [(await stub.Say(Text(), wait_for_ready=True)).value for _ in range(20)]
+            assert answers == ["one"] * 20

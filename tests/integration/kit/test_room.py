@@ -198,8 +198,21 @@ async def test_an_operator_sees_the_room_and_what_is_wrong_with_it() -> None:
         assert second.breakers[0].state == "open"
         assert not second.queues
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await running.ops.DropJob(ops.DropJobRequest())
+            await running.ops.ListAuditEvents(ops.ListAuditEventsRequest())
         assert error_of(caught.value).reason == "ERROR_REASON_UNIMPLEMENTED"
+
+
+async def test_a_room_that_works_on_no_queue_says_so() -> None:
+    async with running_room() as running:
+        for call in (
+            running.ops.ListJobs(ops.ListJobsRequest(queue="report")),
+            running.ops.RequeueJob(ops.RequeueJobRequest(job_id="j", expected_state="dead")),
+            running.ops.DropJob(ops.DropJobRequest(job_id="j", expected_state="dead")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            problem = error_of(caught.value)
+            assert (problem.code.name, problem.message) == ("NOT_FOUND", "this room works on no queue")
 
 
 async def test_a_taken_metrics_port_is_said_clearly() -> None:

@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +25,7 @@ from kit.queue import claims
 from kit.queue.errors import JobNotFound, JobStateChanged
 from kit.queue.job import Job
 from kit.queue.queue import drop, enqueue, list_jobs, read_stats, requeue
-from tests.effort import effort
+from tests.effort import explore
 from tests.postgres import fresh_url
 
 WORKERS = ("w1", "w2", "w3")
@@ -226,6 +225,19 @@ class QueueMachine(RuleBasedStateMachine):
         if commit:
             self.take(jobs)
 
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS))
+    def claim_one(self, data: st.DataObject, worker: str) -> None:
+        row = data.draw(self.a_row("ready"))
+        job = self.run(
+            lambda connection: claims.claim_one(
+                connection, self.queue, ["build"], row.id, worker=worker, lease_seconds=3600
+            )
+        )
+        assert (job is not None) is (row.state == "ready" and row.due)
+        if job is not None:
+            self.take([job])
+
     @precondition(lambda self: self.in_state("ready"))
     @rule(limit=st.integers(1, 3))
     def claim_at_once(self, limit: int) -> None:
@@ -301,6 +313,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert kept == mine
         for job_id in mine:
             self.rows[job_id].expired = False
+
+    @precondition(lambda self: self.in_state("done"))
+    @rule()
+    def find_done(self) -> None:
+        """A worker that did not hear the answer to its last word asks which of its claims were the last."""
+        done = self.run(lambda connection: claims.find_done(connection, self.claimed))
+        assert done == {row.id for row in self.in_state("done")}
 
     def a_claim(self) -> st.SearchStrategy[Job]:
         """The claims that count more often than those of zombies."""
@@ -495,6 +514,6 @@ def test_whatever_happens_the_queue_is_as_its_model_says(url: str) -> None:
         opened = open_database(url, room="tests", connections=6)
         database = runner.run(opened.__aenter__())
         try:
-            run_state_machine_as_test(lambda: QueueMachine(database, runner), settings=effort(30, steps=40))
+            explore(lambda: QueueMachine(database, runner), examples=25, steps=40)
         finally:
             runner.run(opened.__aexit__(None, None, None))

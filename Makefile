@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SYSTEM_PACKAGES := chromium espeak-ng libespeak-ng1
+SYSTEM_PACKAGES := chromium espeak-ng libespeak-ng1 prometheus
 
 .PHONY: help
 help: ## Show the targets
@@ -26,19 +26,29 @@ console: setup ## Open the operator console on the mesh of this machine
 
 # --- the loop --------------------------------------------------------------------------------------------
 
-.PHONY: check test test-system test-compose format lint types imports proto gen docs
+.PHONY: check test test-system test-compose chaos chaos-control format lint types imports proto gen docs
 check: static test ## Everything a commit must pass
 
 .PHONY: static
 static: format-check lint types imports proto docs-check ## Everything in check but the tests
 
 test: setup ## Run the tests that need nothing but this environment
-	@$(BIN)/pytest -q -n 2 -m "not system and not realtime" $(TESTS)
+	@$(BIN)/pytest -q -n 2 -m "not system and not realtime and not chaos" $(TESTS)
 	@test -n "$(TESTS)" || $(BIN)/pytest -q -m realtime
 
 test-system: setup system-packages ## Run the tests with a browser and other Debian packages
 	@$(BIN)/pip install -q -c constraints.txt -e ".[system]"
 	@$(BIN)/pytest -q -m system $(TESTS)
+
+chaos: setup ## Kill, freeze and cut off every room during calls, and compare: KILLS=200 SEED=n CALLS=n
+	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(CHAOS)
+
+chaos-control: setup ## Show that the same fails without durable audio, and without durable text
+	@for promise in audio text; do \
+	  $(BIN)/python -m tests.chaos --without-durability $$promise $(if $(SEED),--seed $(SEED)); \
+	  test $$? = 2 || { echo "chaos-control: nothing was missed without durable $$promise, so nothing is shown"; exit 1; }; \
+	  echo "chaos-control: as it must, the run without durable $$promise found what was missing"; \
+	done
 
 test-compose: setup ## Bring the containers up, send a call through, restart one, take them down
 	@$(BIN)/python tools/compose_smoke.py
@@ -54,7 +64,7 @@ lint: setup ## Lint the code
 	@$(BIN)/ruff check -q .
 
 types: setup ## Check the types, strictly
-	@$(BIN)/mypy --no-error-summary kit store services gateway tui mesh tools examples tests
+	@$(BIN)/mypy --no-error-summary kit store services gateway tui mesh tools examples bench tests
 
 imports: setup ## Check who may import whom
 	@PYTHONPATH=.:gen $(BIN)/lint-imports --no-logo --no-cache | tail -3; exit $${PIPESTATUS[0]}
@@ -74,6 +84,40 @@ docs: setup ## Generate docs/configuration.md, .env.example and openapi/openapi.
 docs-check: setup
 	@$(BIN)/python tools/configuration.py check
 	@$(BIN)/python -m gateway.rest.openapi --check
+
+# --- measuring -------------------------------------------------------------------------------------------
+
+.PHONY: bench bench-durable bench-queue
+bench: setup ## List the benches
+	@for file in bench/*/__main__.py; do name=$$(basename $$(dirname $$file)); \
+	  printf "  make bench-%-10s %s\n" $$name "$$(sed -n '1s/^"""[^:]*: \(.*\)\.\?"""$$/\1/p' $$file)"; done
+
+bench-durable: setup ## Measure durable audio against an echo and against no sync; build/bench/durable.json
+	@$(BIN)/python -m bench.durable $(BENCH)
+
+bench-queue: setup ## Measure the queue against bare statements; build/bench/queue.json
+	@$(BIN)/python -m bench.queue $(BENCH)
+
+# --- the demonstration model ------------------------------------------------------------------------------
+
+# torch is large and trains this one model only, so it stays out of the product's environment.
+TRAIN := build/tiny-whisper/venv
+TRAIN_PYTHON := OMP_NUM_THREADS=1 $(TRAIN)/bin/python
+
+.PHONY: tiny-whisper tiny-whisper-test
+tiny-whisper tiny-whisper-test: SYSTEM_PACKAGES := espeak-ng libespeak-ng1
+tiny-whisper: system-packages $(TRAIN)/.ready ## Make the demonstration model anew (an hour of one core): TINY="--steps 200"
+	@$(TRAIN_PYTHON) -m tools.tiny_whisper make $(TINY)
+
+tiny-whisper-test: system-packages $(TRAIN)/.ready ## Test the making of the demonstration model, torch included
+	@$(TRAIN)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt pytest pytest-asyncio pytest-timeout
+	@$(TRAIN_PYTHON) -m pytest -q tests/unit/tiny_whisper tests/system/tiny_whisper
+
+$(TRAIN)/.ready: pyproject.toml constraints.txt
+	@echo "setting up $(TRAIN) with torch (once, minutes)"
+	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	@$(TRAIN)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[train]"
+	@touch $@
 
 # --- setting up ------------------------------------------------------------------------------------------
 

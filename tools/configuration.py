@@ -16,6 +16,7 @@ from kit.settings import Section, Variable, describe
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
     "Every room": "kit.settings.sections",
+    "Rooms that hold blobs": "kit.settings.storage",
     "ingest": "services.ingest.settings",
     "stt": "services.stt.settings",
     "connector": "services.connector.settings",

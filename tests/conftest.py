@@ -1,3 +1,22 @@
 """What all tests share."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
 import kit  # noqa: F401 - before gRPC, so that tests run on the event engine that the product runs on
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """A program that a test runs in this process sets its logs up; the next test finds them as they were."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.configure(**before)
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)

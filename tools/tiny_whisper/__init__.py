@@ -1,0 +1,1 @@
+"""How the demonstration model is made: synthetic sentences in, a Whisper of two megabytes out; see README.md here."""

@@ -87,7 +87,7 @@ docs-check: setup
 
 # --- measuring -------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-durable bench-queue
+.PHONY: bench bench-durable bench-queue bench-stt bench-wer
 bench: setup ## List the benches
 	@for file in bench/*/__main__.py; do name=$$(basename $$(dirname $$file)); \
 	  printf "  make bench-%-10s %s\n" $$name "$$(sed -n '1s/^"""[^:]*: \(.*\)\.\?"""$$/\1/p' $$file)"; done
@@ -97,6 +97,12 @@ bench-durable: setup ## Measure durable audio against an echo and against no syn
 
 bench-queue: setup ## Measure the queue against bare statements; build/bench/queue.json
 	@$(BIN)/python -m bench.queue $(BENCH)
+
+bench-stt: setup ## Measure many calls on one small model (BENCH=--quick: 5 min); build/bench/stt.json
+	@$(BIN)/python -m bench.stt $(BENCH)
+
+bench-wer: setup ## Measure the word error rate of a call against the bare engine (BENCH=--quick: 2 min of call); build/bench/wer.json
+	@$(BIN)/python -m bench.wer $(BENCH)
 
 # --- the demonstration model ------------------------------------------------------------------------------
 

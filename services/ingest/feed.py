@@ -29,6 +29,7 @@ from services.ingest.track import Track
 
 _REFUSED_SECONDS = (2.0, 30.0)
 _LANGUAGE_UNKNOWN = "ERROR_REASON_LANGUAGE_UNKNOWN"
+_RECOGNIZER_BUSY = "ERROR_REASON_RECOGNIZER_BUSY"
 
 log = logs.get()
 
@@ -133,7 +134,12 @@ class Feed:
             self._language = ""
             return False
         retryable = worth_retrying(answer) or problem.code in _GONE
-        self.problem = "speech recognition is away" if retryable else f"speech recognition refuses: {problem.code.name}"
+        if problem.reason == _RECOGNIZER_BUSY:
+            self.problem = "speech recognition is full: it takes no more tracks"
+        elif retryable:
+            self.problem = "speech recognition is away"
+        else:
+            self.problem = f"speech recognition refuses: {problem.code.name}"
         tell = tell if retryable else log.error
         tell("feed_lost", track=self._track.number, code=problem.code.name, reason=problem.reason, why=problem.message)
         return not retryable

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from agent.stt.v1 import stt_service_pb2 as pb
 from agent.stt.v1 import stt_service_pb2_grpc as pb_grpc
@@ -12,9 +12,11 @@ from kit.ops.sources import OpsSources
 from kit.room import Room, open_room
 from kit.rpc.server import RpcService
 from kit.settings import AuthSettings, CoreSettings, RpcSettings, TelemetrySettings, load
+from services.stt import metrics
 from services.stt.engines.registry import open_engine
 from services.stt.engines.silero import load_vad_session
 from services.stt.ledger import Ledger
+from services.stt.load import Forecast, probe
 from services.stt.operators import Operators
 from services.stt.pool import open_pool
 from services.stt.servicer import SpeechServicer
@@ -53,20 +55,25 @@ async def open_stt(
         StartError: an address is taken.
     """
     ledger = Ledger()
-    async with open_engine(settings) as engine, open_pool(engine, ledger) as pool:
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(settings))
         capabilities = engine.capabilities
+        seed = await asyncio.to_thread(probe, engine, settings.interim_interval_seconds)
+        forecast = Forecast(capabilities.workers, seed)
+        pool = await stack.enter_async_context(open_pool(engine, ledger, forecast))
+        metrics.watch(pool)
         recognition = Recognition(
             settings=settings,
             capabilities=capabilities,
             pool=pool,
             vad=await asyncio.to_thread(load_vad_session),
-            traffic=Traffic(settings.max_streams),
+            traffic=Traffic(settings.max_streams, forecast),
             draining=shutdown.draining,
             ledger=ledger,
             members=engine.members,
             off=engine.off,
         )
-        operators = Operators(engine)
+        operators = Operators(engine, pool)
         service = RpcService(
             descriptor=pb.DESCRIPTOR.services_by_name["SpeechService"],
             servicer=SpeechServicer(recognition),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.stt.audio import Pcm, Waveform, samples_of, to_waveform
-from services.stt.vad import WINDOW_SAMPLES, WINDOWS_PER_CALL, VadSession, VoiceActivity
+from services.stt.vad import WINDOW_SAMPLES, WINDOWS_PER_CALL, VoiceActivity, VoiceNetwork
 
 _CALL_SAMPLES = WINDOW_SAMPLES * WINDOWS_PER_CALL
 
@@ -31,6 +31,8 @@ class EndpointingRules:
     """Silence after the last window of speech that the engine still hears; at most `end_silence_samples`."""
     shortest_speech_samples: int = samples_of(0.3)
     """Less speech than this is a click or a breath: decided, and not decoded."""
+    sure_probability: float = 0.75
+    """Mean of the windows that kept the utterance open; below it they were music or hum: decided, and not decoded."""
     longest_utterance_samples: int = samples_of(25.0)
     """Longer ones are cut at their quietest late window; the engines hear 30 s at most."""
     settle_silence_samples: int = samples_of(5.0)
@@ -50,6 +52,8 @@ class Utterance:
     """An utterance closed: what is to be decoded."""
 
     start_sample: int
+    speech_start_sample: int
+    """Of the first window of speech, after the pre-roll."""
     end_sample: int
     """After the last window of speech."""
     boundary_sample: int
@@ -57,7 +61,7 @@ class Utterance:
     waveform: Waveform
     """From `start_sample` to `boundary_sample`."""
     is_speech: bool
-    """False for less speech than the rules ask for."""
+    """False for less speech, or less like speech, than the rules ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,15 @@ class OpenSpeech:
     start_sample: int
     received_sample: int
     """After the last sample received."""
+    is_speech: bool
+    """Whether it would be decoded if it ended now."""
 
 
 class Endpointer:
     """Cuts one track into utterances; memory is bounded by the longest utterance."""
 
-    def __init__(self, session: VadSession, rules: EndpointingRules, start_sample: int = 0) -> None:
-        self._activity = VoiceActivity(session)
+    def __init__(self, network: VoiceNetwork, rules: EndpointingRules, start_sample: int = 0) -> None:
+        self._activity = VoiceActivity(network)
         self._rules = rules
         # An utterance may begin just before the silence in front of it would have been settled.
         longest = rules.settle_silence_samples + rules.longest_utterance_samples
@@ -102,7 +108,7 @@ class Endpointer:
         """The utterance that is being spoken, if any."""
         if self._start is None:
             return None
-        return OpenSpeech(self._origin + self._start, self.received_sample)
+        return OpenSpeech(self._origin + self._start, self.received_sample, self._is_speech(self._speech_end))
 
     def open_waveform(self) -> Waveform:
         """Return a copy of the open utterance's samples; empty when nobody speaks."""
@@ -189,13 +195,22 @@ class Endpointer:
         assert self._start is not None
         utterance = Utterance(
             start_sample=self._origin + self._start,
+            speech_start_sample=self._origin + self._speech_start,
             end_sample=self._origin + end,
             boundary_sample=self._origin + boundary,
             waveform=to_waveform(self._samples[self._start : boundary]),
-            is_speech=end - self._speech_start >= self._rules.shortest_speech_samples,
+            is_speech=self._is_speech(end),
         )
         self._restart(boundary)
         return utterance
+
+    def _is_speech(self, end: int) -> bool:
+        """Tell speech up to `end` from a click, and from music, which the network now and then is half sure of."""
+        spoken = self._probabilities[self._speech_start // WINDOW_SAMPLES : -(-end // WINDOW_SAMPLES)]
+        # Pauses inside the utterance say nothing about what was heard between them.
+        kept = [probability for probability in spoken if probability > self._rules.keep_probability]
+        long_enough = WINDOW_SAMPLES * len(kept) >= self._rules.shortest_speech_samples
+        return long_enough and sum(kept) >= self._rules.sure_probability * len(kept)
 
     def _settle(self, boundary: int) -> SilenceSettled:
         settled = SilenceSettled(self._origin + boundary)

@@ -72,7 +72,7 @@ class LanguageUnknown(InvalidArgument):
 
 
 class RecognizerBusy(ResourceExhausted):
-    """Every stream this replica takes is open; try another replica or later."""
+    """This replica carries as many streams as it can; another one, or this one later, takes yours."""
 
     reason = "ERROR_REASON_RECOGNIZER_BUSY"
     retry_after_seconds = 5.0

@@ -20,23 +20,24 @@ import numpy as np
 from kit.clock import monotonic
 from services.stt import metrics
 from services.stt.agreement import LocalAgreement
-from services.stt.audio import SAMPLE_RATE_HERTZ, Pcm
+from services.stt.audio import SAMPLE_RATE_HERTZ, Pcm, samples_of
 from services.stt.endpointing import Endpointer, EndpointingRules, SilenceSettled, SpeechBegan, Utterance
 from services.stt.endpointing import Event as EndpointingEvent
 from services.stt.engines.engine import Hypothesis, Mode, Window
 from services.stt.pool import DecodePool
-from services.stt.vad import VadSession
+from services.stt.vad import VoiceNetwork
+from services.stt.word_times import held_to_speech
 
 SURE_LANGUAGE_PROBABILITY = 0.7
 """A detected language above it is kept for the rest of the track."""
+SURE_LANGUAGE_SAMPLES = samples_of(0.8)
+"""Of an utterance with its pre-roll; in less a language is guessed: "da" and "no" are words of many."""
 _BACKLOG = 4
 """Utterances that may wait for their decode before the feed has to."""
 _FINAL_DUE_SECONDS = 2.0
 """For the final that is next on its track; each one after it has as much time again."""
 _RECORDING_DUE_SECONDS = 30.0
 """For finals that nobody waits for: live calls go first."""
-_SLOW_QUEUE_SECONDS = 0.25
-_MOST_STRETCH = 4.0
 _PIECE_SAMPLES = SAMPLE_RATE_HERTZ
 """Longer feeds are heard a second at a time, with other streams in between."""
 
@@ -151,7 +152,7 @@ class _Beginning:
 class Recogniser:
     """One track's recogniser; made by `open_recogniser`. `feed` to `end` are called by one task."""
 
-    def __init__(self, pool: DecodePool, vad: VadSession, options: RecogniserOptions, sink: EventSink) -> None:
+    def __init__(self, pool: DecodePool, vad: VoiceNetwork, options: RecogniserOptions, sink: EventSink) -> None:
         self._pool = pool
         self._sink = sink
         self._options = options
@@ -210,10 +211,9 @@ class Recogniser:
     async def _ask_for_interim(self) -> None:
         interval = self._options.interim_interval_samples
         speech = self._endpointer.open_speech
-        if interval is None or speech is None:
+        if interval is None or speech is None or not speech.is_speech:
             return
-        stretch = 1.0 + self._pool.stats.queue_age_seconds / _SLOW_QUEUE_SECONDS
-        due = self._next_interim_sample + round(interval * min(stretch, _MOST_STRETCH))
+        due = self._next_interim_sample + round(interval * self._pool.stretch)
         if speech.received_sample < due:
             return
         self._next_interim_sample = speech.received_sample
@@ -241,7 +241,8 @@ class Recogniser:
     async def _decode_final(self, utterance: Utterance, turns_before: int) -> Hypothesis:
         window = Window(utterance.waveform, self._language, Mode.FINAL, self._options.hot_words)
         seconds = _FINAL_DUE_SECONDS * (1 + turns_before) if self._options.live else _RECORDING_DUE_SECONDS
-        return await self._pool.decode_final(window, due=monotonic() + seconds, tenant=self._options.tenant_id)
+        due, live = monotonic() + seconds, self._options.live
+        return await self._pool.decode_final(window, due=due, tenant=self._options.tenant_id, live=live)
 
     async def _give(self, turns: "asyncio.Queue[_Turn]") -> None:
         """Give what was settled, in order, as its decodes come in, until cancelled."""
@@ -261,14 +262,13 @@ class Recogniser:
         if not hypothesis.text:
             await self._sink.put(Decided(boundary))
             return
-        if self._language is None and hypothesis.language_probability > SURE_LANGUAGE_PROBABILITY:
+        if self._language is None and _is_sure_of_language(utterance, hypothesis):
             self._language = hypothesis.language
         self._finals += 1
         metrics.FINAL_SECONDS.observe(monotonic() - settled_at)
         cost, self._cost_usd = self._cost_usd, 0.0
-        final = FinalText(
-            utterance.start_sample, utterance.end_sample, boundary, hypothesis, self._language or "", cost
-        )
+        heard = held_to_speech(hypothesis, utterance)
+        final = FinalText(utterance.start_sample, utterance.end_sample, boundary, heard, self._language or "", cost)
         await self._sink.put(final)
 
     async def decode_interims(self) -> None:
@@ -294,9 +294,14 @@ class Recogniser:
                 )
 
 
+def _is_sure_of_language(utterance: Utterance, hypothesis: Hypothesis) -> bool:
+    long_enough = utterance.end_sample - utterance.start_sample >= SURE_LANGUAGE_SAMPLES
+    return long_enough and hypothesis.language_probability > SURE_LANGUAGE_PROBABILITY
+
+
 @asynccontextmanager
 async def open_recogniser(
-    pool: DecodePool, vad: VadSession, options: RecogniserOptions, sink: EventSink
+    pool: DecodePool, vad: VoiceNetwork, options: RecogniserOptions, sink: EventSink
 ) -> AsyncIterator[Recogniser]:
     """Run a recogniser for the block; a decode that fails ends the block."""
     recogniser = Recogniser(pool, vad, options, sink)

@@ -23,13 +23,13 @@ class SpeechServicer(pb_grpc.SpeechServiceServicer):
     async def StreamingRecognize(  # type: ignore[override]  # the stub's type leaves out handlers that read and write
         self, request_iterator: object, context: Any
     ) -> None:
-        with self._recognition.traffic.stream():
-            await RecognizeStream(context, self._recognition).run()
+        with self._recognition.traffic.stream() as listener:
+            await RecognizeStream(context, self._recognition, listener).run()
 
     async def Recognize(  # type: ignore[override]  # as above
         self, request_iterator: object, context: Any
     ) -> None:
-        with self._recognition.traffic.stream():
+        with self._recognition.traffic.recording():
             await recognize_recording(context, self._recognition)
 
     async def ListEngines(self, request: pb.ListEnginesRequest, context: object) -> pb.ListEnginesResponse:
@@ -44,12 +44,25 @@ class SpeechServicer(pb_grpc.SpeechServiceServicer):
         )
 
     async def GetStats(self, request: pb.GetStatsRequest, context: object) -> pb.GetStatsResponse:
-        traffic, pool, ledger = self._recognition.traffic, self._recognition.pool.stats, self._recognition.ledger
+        recognition = self._recognition
+        traffic, ledger, forecast = recognition.traffic, recognition.ledger, recognition.pool.forecast
+        pool = recognition.pool.stats
         return pb.GetStatsResponse(
             streams=traffic.streams,
             queued=pool.queued,
             queue_age_ms=round(pool.queue_age_seconds * 1_000),
             load=pool.load,
+            workers=recognition.pool.workers,
+            batch=recognition.capabilities.batch,
+            predicted_load=forecast.load,
+            streams_that_fit=min(forecast.tracks_that_fit, recognition.settings.max_streams),
+            real_time_factor=forecast.real_time_factor,
+            interim_stretch=recognition.pool.stretch,
+            finals_queued=pool.finals_queued,
+            final_age_ms=round(pool.final_age_seconds * 1_000),
+            interim_age_ms=round(pool.interim_age_seconds * 1_000),
+            interims=traffic.interims,
+            interims_dropped=pool.interims_dropped,
             audio_seconds=traffic.samples / SAMPLE_RATE_HERTZ,
             finals=traffic.finals,
             cost_usd=ledger.cost_usd,

@@ -34,6 +34,8 @@ class SttSettings(Section):
     """Arithmetic: `int8`, `int8_float16`, `float16`, `float32`, ...; `auto` takes int8 on a CPU, float16 on a GPU."""
     threads: NonNegativeInt = 0
     """Decodes at a time on a CPU, one thread each; 0: one per processor core. A GPU takes one at a time."""
+    batch: NonNegativeInt = 0
+    """Utterances of different calls in one decode; 0: 16 on a GPU, 1 on a CPU, where a batch gains nothing."""
     offline: bool = False
     """Never ask the model hub: a directory or what was downloaded before, or the room does not start."""
     beam_size: PositiveInt = 5
@@ -46,10 +48,11 @@ class SttSettings(Section):
 
     max_file_minutes: NonNegativeInt = 240
     """Longest recording that is taken; 0: recordings are not recognised, live calls are."""
-    max_streams: PositiveInt = 64
-    """Streams open at a time; more are refused with RESOURCE_EXHAUSTED."""
-    interim_interval_seconds: PositiveFloat = 0.5
-    """Speech between two interims of an utterance; stretched up to four times when decodes have to wait."""
+    max_streams: PositiveInt = 256
+    """Streams open at a time, about 1 MB each; more are refused with RESOURCE_EXHAUSTED, and so are live ones that the
+    workers could not carry."""
+    interim_interval_seconds: PositiveFloat = 0.4
+    """Speech between two interims of an utterance; stretched up to five times when the workers are busy."""
     heartbeat_seconds: PositiveFloat = 5.0
     """Longest time without a message to the client."""
 
@@ -67,6 +70,11 @@ class SttSettings(Section):
     """An utterance is cut at its quietest late window when it gets longer; engines hear 30 s at most."""
     shortest_speech_seconds: PositiveFloat = 0.3
     """Less speech than this is not decoded: models invent words for it."""
+    sure_probability: Probability = 0.75
+    """Mean speech probability of what keeps an utterance open; below it nothing is decoded: it was music, or hum."""
+    least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """A final of a Whisper model whose words are on average less probable is left out as invention; 0: none is. 0.7
+    leaves out most of what is said too far away, and some of what is not (`docs/engines.md`)."""
     settle_silence_seconds: PositiveFloat = 5.0
     """Silence after which it is decided."""
 
@@ -116,6 +124,7 @@ class SttSettings(Section):
             end_silence_samples=samples_of(self.end_silence_seconds),
             post_roll_samples=samples_of(self.post_roll_seconds),
             shortest_speech_samples=samples_of(self.shortest_speech_seconds),
+            sure_probability=self.sure_probability,
             longest_utterance_samples=samples_of(self.longest_utterance_seconds),
             settle_silence_samples=samples_of(self.settle_silence_seconds),
         )

@@ -21,6 +21,7 @@ from services.stt.errors import (
     StreamProtocolBroken,
 )
 from services.stt.ledger import Ledger
+from services.stt.load import Listener
 from services.stt.messages import streaming_response
 from services.stt.pool import DecodePool
 from services.stt.recogniser import (
@@ -28,18 +29,18 @@ from services.stt.recogniser import (
     Event,
     FinalText,
     Finished,
+    InterimText,
     Recogniser,
     RecogniserOptions,
     open_recogniser,
 )
 from services.stt.settings import SttSettings
 from services.stt.traffic import Traffic
-from services.stt.vad import VadSession
+from services.stt.vad import VoiceNetwork
 
 MAX_AUDIO_BYTES = 32 * 1024
 MAX_SILENCE_SAMPLES = 24 * 3600 * SAMPLE_RATE_HERTZ
 _OUTGOING = 64
-_SLOW_QUEUE_SECONDS = 0.25
 
 log = logs.get()
 
@@ -59,7 +60,7 @@ class Recognition:
     settings: SttSettings
     capabilities: Capabilities
     pool: DecodePool
-    vad: VadSession
+    vad: VoiceNetwork
     traffic: Traffic
     draining: asyncio.Event
     ledger: Ledger
@@ -99,9 +100,10 @@ class _Drain:
 class RecognizeStream:
     """One call, from `open` to `finished`."""
 
-    def __init__(self, stream: ServerStream, recognition: Recognition) -> None:
+    def __init__(self, stream: ServerStream, recognition: Recognition, listener: Listener) -> None:
         self._stream = stream
         self._recognition = recognition
+        self._listener = listener
         self._outgoing: asyncio.Queue[Event | _Beat | _Drain] = asyncio.Queue(_OUTGOING)
         self._decided_sample = 0
 
@@ -160,6 +162,7 @@ class RecognizeStream:
                     _follows_on(recogniser, request.audio.start_sample)
                     pcm = samples(request.audio.pcm, limit=MAX_AUDIO_BYTES)
                     self._recognition.traffic.heard(len(pcm))
+                    self._listener.heard(len(pcm))
                     await recogniser.feed(pcm)
                 case "silence":
                     count = request.silence.samples
@@ -167,6 +170,7 @@ class RecognizeStream:
                     if not 0 <= count <= MAX_SILENCE_SAMPLES:
                         raise InvalidArgument("must be between nothing and a day", field="silence.samples")
                     self._recognition.traffic.heard(count)
+                    self._listener.silent(count)
                     await recogniser.feed_silence(count)
                 case "flush":
                     await recogniser.flush()
@@ -198,16 +202,17 @@ class RecognizeStream:
             self._decided_sample = outgoing.decided_sample
         if isinstance(outgoing, FinalText):
             self._recognition.traffic.said(outgoing.hypothesis.engine)
+        if isinstance(outgoing, InterimText):
+            self._recognition.traffic.hinted()
         message = streaming_response(outgoing)
         if isinstance(outgoing, Decided):
             message.cursor.received_sample = recogniser.received_sample
         return message
 
     def _status(self, recogniser: Recogniser) -> pb.RecognizeStatus:
-        slow = self._recognition.pool.stats.queue_age_seconds > _SLOW_QUEUE_SECONDS
         return pb.RecognizeStatus(
             lag_ms=milliseconds_of(recogniser.received_sample - self._decided_sample),
-            warning="interims stretched" if slow else "",
+            warning=self._recognition.pool.warning,
         )
 
     async def _beat(self) -> None:

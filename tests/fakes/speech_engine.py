@@ -9,8 +9,14 @@ from services.stt.engines.engine import Capabilities, HeardWord, Hypothesis, Mod
 class HeldEngine:
     """Decodes only while `go` is set; `asked` lists the windows in the order in which workers took them."""
 
-    def __init__(self, *, workers: int = 1, held: bool = False, language: str = "en", sureness: float = 1.0) -> None:
+    def __init__(
+        self, *, workers: int = 1, batch: int = 1, held: bool = False, language: str = "en", sureness: float = 1.0
+    ) -> None:
         self.asked: list[Window] = []
+        self.batches: list[int] = []
+        """Windows of each decode."""
+        self.refused = -1
+        """Number of samples of a window that it cannot decode."""
         self.go = threading.Event()
         if not held:
             self.go.set()
@@ -18,18 +24,22 @@ class HeldEngine:
         self.language = language
         self.sureness = sureness
         self._workers = workers
+        self._batch = batch
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities("held", "none", None, word_times=True, punctuated=True, workers=self._workers)
+        return Capabilities(
+            "held", "none", None, word_times=True, punctuated=True, workers=self._workers, batch=self._batch
+        )
 
     def warm_up(self) -> None:
         return
 
     def decode(self, windows: Sequence[Window]) -> list[Hypothesis]:
         self.asked.extend(windows)
+        self.batches.append(len(windows))
         assert self.go.wait(10.0), "the test never let the engine go"
-        if self.failing:
+        if self.failing or self.refused in [len(window.waveform) for window in windows]:
             raise RuntimeError("cannot decode this")
         return [self._heard(window) for window in windows]
 

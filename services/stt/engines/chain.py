@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from kit.errors import Unavailable
 from kit.telemetry import logs
 from services.stt import metrics
+from services.stt.engines.belief import believed
 from services.stt.engines.breaker import Breaker
 from services.stt.engines.engine import Capabilities, Hypothesis, Mode, SpeechEngine, Window
 from services.stt.errors import EngineFailed, RecognitionOff, WindowRefused
@@ -78,6 +79,8 @@ class EngineChain:
     def decode(self, windows: Sequence[Window]) -> list[Hypothesis]:
         """Offer the windows to one engine after another; an interim that none decodes has no text.
 
+        A final that the engine which decoded it is not sure enough of has none either.
+
         Raises:
             EngineFailed: no engine decoded a final.
             RecognitionOff: there is no engine.
@@ -85,7 +88,7 @@ class EngineChain:
         if not self._links:
             raise RecognitionOff(self.off)
         if self._is_alone:
-            return self._links[0].engine.decode(windows)
+            return _asked(self._links[0], windows)
         heard: dict[int, Hypothesis] = {}
         failure: Exception | None = None
         for link in self._links:
@@ -112,7 +115,7 @@ class EngineChain:
         if not link.breaker.admit():
             return [_Resting(link.name, link.breaker.rest_seconds)]
         try:
-            heard = link.engine.decode(windows)
+            heard = _asked(link, windows)
         except WindowRefused as refused:
             link.breaker.succeeded()
             if len(windows) > 1:
@@ -164,6 +167,14 @@ class EngineChain:
             engine=first.engine,
             model=first.model,
         )
+
+
+def _asked(link: Link, windows: Sequence[Window]) -> list[Hypothesis]:
+    least = link.engine.capabilities.least_confidence
+    return [
+        believed(hypothesis, least) if window.mode is Mode.FINAL else hypothesis
+        for window, hypothesis in zip(windows, link.engine.decode(windows), strict=True)
+    ]
 
 
 class _Resting(Exception):

@@ -81,6 +81,8 @@ class Capabilities:
     punctuated: bool
     workers: int
     """Decodes that gain from running at the same time."""
+    batch: int = 1
+    """Windows that gain from being in one decode."""
     interims: bool = True
     """Whether the beginning of an utterance may be decoded again and again as it grows."""
     cost_per_minute_usd: float = 0.0
@@ -89,6 +91,8 @@ class Capabilities:
     """Asked over a network: it may be away, and come back."""
     invents: bool = False
     """Says what nobody said: for tests and demonstrations, never in the place of another engine."""
+    least_confidence: float = 0.0
+    """A final less sure than this is invention, as measured for the model; 0.0 to believe everything."""
     note: str = ""
     """What a user must know; empty for nothing."""
 

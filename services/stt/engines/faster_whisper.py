@@ -2,60 +2,48 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ctranslate2 import get_cuda_device_count
 from faster_whisper import WhisperModel
-from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import Segment
 
 from kit.clock import monotonic
 from kit.telemetry import logs
-from services.stt.audio import SAMPLE_RATE_HERTZ, Waveform
+from services.stt.audio import SAMPLE_RATE_HERTZ
 from services.stt.engines.engine import Capabilities, HeardWord, Hypothesis, Mode, SpeechEngine, Window
 from services.stt.engines.model_files import locate_model
+from services.stt.engines.whisper_batch import (
+    NO_SPEECH_PROBABILITY,
+    REPETITIVE_COMPRESSION_RATIO,
+    UNSURE_LOGPROB,
+    Language,
+    Read,
+    WhisperBatch,
+)
 from services.stt.errors import EngineNotReady
 from services.stt.models import tiny_whisper_directory
 from services.stt.settings import SttSettings
 
 NAME = "faster_whisper"
 
-_FRAMES_PER_SECOND = 100
-_INTERIM_FRAMES = (500, 1000, 1500, 3000)
-"""Encoder contexts of interims: the encoder is most of the work, and grows with its context."""
-_INTERIM_MARGIN_FRAMES = 250
-"""Quiet frames after the speech, without which short contexts loop."""
-_INTERIM_TOKENS_PER_SECOND = 12
-_INTERIM_LEAST_TOKENS = 12
-
-_REPETITIVE_COMPRESSION_RATIO = 2.4
-_NO_SPEECH_PROBABILITY = 0.6
-_UNSURE_LOGPROB = -1.0
 _REPETITION_GUARD = {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3}
+_GPU_BATCH = 16
+"""Windows in one decode on a GPU; half of it keeps a small one busy, twice as many add delay."""
 
 log = logs.get()
 # The library writes a line for every decode.
 logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """A language and how sure we are of it."""
-
-    language: str
-    probability: float
-
-
 class WhisperEngine:
     """A loaded Whisper model.
 
-    Everything is decoded at temperature 0: sampling cannot be seeded per decode, and a replay must read the same.
+    Everything is decoded at temperature 0: sampling cannot be seeded per decode, and a replay must read the same. On a
+    GPU the size of a batch may still change a last digit, and with it, rarely, a word.
     """
 
     def __init__(
@@ -65,12 +53,15 @@ class WhisperEngine:
         engine: str,
         name: str,
         workers: int,
+        batch: int,
         beam_size: int,
         note: str,
         invents: bool,
+        least_confidence: float,
     ) -> None:
         self._model = model
         self._beam_size = beam_size
+        self._batch = WhisperBatch(model, beam_size=beam_size)
         languages = {code for code in model.supported_languages if self._language_token(code) is not None}
         self._capabilities = Capabilities(
             engine=engine,
@@ -79,7 +70,9 @@ class WhisperEngine:
             word_times=True,
             punctuated=True,
             workers=workers,
+            batch=batch,
             invents=invents,
+            least_confidence=least_confidence,
             note=note,
         )
 
@@ -98,6 +91,8 @@ class WhisperEngine:
         try:
             for mode in Mode:
                 self.decode([Window(silence, None, mode)])
+                if self._capabilities.batch > 1:
+                    self.decode([Window(silence, None, mode)] * self._capabilities.batch)
         except (RuntimeError, ValueError) as error:
             raise EngineNotReady(
                 f"the model {self._capabilities.model} was loaded but cannot decode ({error}); a model with 128 mel "
@@ -105,8 +100,18 @@ class WhisperEngine:
             ) from error
 
     def decode(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        """Decode windows one by one; on a CPU a batch of full contexts gains nothing."""
-        return [self._interim(window) if window.mode is Mode.INTERIM else self._final(window) for window in windows]
+        """Decode windows together where that gains something: on a CPU a batch of full contexts does not."""
+        if self._capabilities.batch > 1 and len(windows) > 1:
+            return self._together(windows)
+        return [self._final(window) if window.mode is Mode.FINAL else self._together([window])[0] for window in windows]
+
+    def _together(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        numbers = [number for number, window in enumerate(windows) if len(window.waveform)]
+        reads = dict(zip(numbers, self._batch.read([windows[number] for number in numbers]), strict=True))
+        return [
+            self._final(window) if (read := reads.get(number)) is None else self._labelled(read)
+            for number, window in enumerate(windows)
+        ]
 
     def _final(self, window: Window) -> Hypothesis:
         segments, heard = self._transcribe(window, {})
@@ -114,9 +119,9 @@ class WhisperEngine:
             segments, heard = self._transcribe(window, _REPETITION_GUARD)
         return self._hypothesis([segment for segment in segments if not _is_repetitive(segment)], heard)
 
-    def _transcribe(self, window: Window, options: dict[str, float]) -> tuple[list[Segment], _Heard]:
+    def _transcribe(self, window: Window, options: dict[str, float]) -> tuple[list[Segment], Language]:
         if not len(window.waveform):
-            return [], _Heard(window.language or "", 0.0)
+            return [], Language(window.language or "", 0.0)
         segments, info = self._model.transcribe(
             window.waveform,
             language=window.language,
@@ -124,82 +129,44 @@ class WhisperEngine:
             temperature=0.0,
             word_timestamps=True,
             condition_on_previous_text=False,
-            compression_ratio_threshold=_REPETITIVE_COMPRESSION_RATIO,
-            no_speech_threshold=_NO_SPEECH_PROBABILITY,
-            log_prob_threshold=_UNSURE_LOGPROB,
+            compression_ratio_threshold=REPETITIVE_COMPRESSION_RATIO,
+            no_speech_threshold=NO_SPEECH_PROBABILITY,
+            log_prob_threshold=UNSURE_LOGPROB,
             hotwords=" ".join(window.hot_words) or None,
             **options,
         )
-        return list(segments), _Heard(info.language, float(info.language_probability))
+        return list(segments), Language(info.language, float(info.language_probability))
 
-    def _hypothesis(self, segments: Sequence[Segment], heard: _Heard) -> Hypothesis:
+    def _hypothesis(self, segments: Sequence[Segment], language: Language) -> Hypothesis:
         words = [
             HeardWord(word.word.strip(), float(word.start), float(word.end), float(word.probability))
             for segment in segments
             for word in segment.words or ()
         ]
+        text = "".join(segment.text for segment in segments).strip()
         lengths = [max(len(segment.tokens), 1) for segment in segments]
         return self._labelled(
-            text="".join(segment.text for segment in segments).strip(),
-            words=words,
-            avg_logprob=_weighted((float(segment.avg_logprob) for segment in segments), lengths),
-            no_speech_prob=_weighted((float(segment.no_speech_prob) for segment in segments), lengths),
-            heard=heard,
+            Read(
+                text=text,
+                words=tuple(words) if text else (),
+                avg_logprob=_weighted((float(segment.avg_logprob) for segment in segments), lengths),
+                no_speech_prob=_weighted((float(segment.no_speech_prob) for segment in segments), lengths),
+                language=language,
+            )
         )
-
-    def _interim(self, window: Window) -> Hypothesis:
-        frames = len(window.waveform) * _FRAMES_PER_SECOND // SAMPLE_RATE_HERTZ
-        features = self._features(window.waveform, _context_frames(frames))
-        encoded = self._model.encode(features)
-        heard = _Heard(window.language, 1.0) if window.language else self._detect(encoded)
-        tokenizer = Tokenizer(
-            self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=heard.language
-        )
-        hot_words = " ".join(window.hot_words) or None
-        prompt = self._model.get_prompt(tokenizer, [], without_timestamps=True, hotwords=hot_words)
-        most = _INTERIM_LEAST_TOKENS + _INTERIM_TOKENS_PER_SECOND * math.ceil(frames / _FRAMES_PER_SECOND)
-        result = self._model.model.generate(
-            encoded,
-            [prompt],
-            beam_size=1,
-            max_length=min(len(prompt) + most, self._model.max_length),
-            return_scores=True,
-            return_no_speech_prob=True,
-        )[0]
-        score = float(result.scores[0])
-        silent = result.no_speech_prob > _NO_SPEECH_PROBABILITY and score < _UNSURE_LOGPROB
-        return self._labelled(
-            text="" if silent else tokenizer.decode(result.sequences_ids[0]).strip(),
-            words=(),
-            avg_logprob=score,
-            no_speech_prob=float(result.no_speech_prob),
-            heard=heard,
-        )
-
-    def _features(self, waveform: Waveform, frames: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        features = self._model.feature_extractor(waveform)[:, :frames]
-        return np.ascontiguousarray(np.pad(features, ((0, 0), (0, frames - features.shape[1]))))
-
-    def _detect(self, encoded: Any) -> _Heard:
-        if not self._model.model.is_multilingual:
-            return _Heard("en", 1.0)
-        token, probability = self._model.model.detect_language(encoded)[0][0]
-        return _Heard(token.strip("<|>"), float(probability))
 
     def _language_token(self, code: str) -> int | None:
         token: int | None = self._model.hf_tokenizer.token_to_id(f"<|{code}|>")
         return token
 
-    def _labelled(
-        self, *, text: str, words: Iterable[HeardWord], avg_logprob: float, no_speech_prob: float, heard: _Heard
-    ) -> Hypothesis:
+    def _labelled(self, read: Read) -> Hypothesis:
         return Hypothesis(
-            text=text,
-            words=tuple(words) if text else (),
-            avg_logprob=avg_logprob,
-            no_speech_prob=no_speech_prob,
-            language=heard.language,
-            language_probability=heard.probability,
+            text=read.text,
+            words=read.words,
+            avg_logprob=read.avg_logprob,
+            no_speech_prob=read.no_speech_prob,
+            language=read.language.code,
+            language_probability=read.language.probability,
             engine=self._capabilities.engine,
             model=self._capabilities.model,
         )
@@ -232,7 +199,9 @@ async def open_whisper(
     started = monotonic()
     device = settings.device if settings.device != "auto" else ("cuda" if get_cuda_device_count() else "cpu")
     # Threads of one worker share badly; workers of one thread share the weights and scale with the cores.
+    # A GPU is one worker that decodes many windows at a time.
     workers = settings.workers if device == "cpu" else 1
+    batch = settings.batch or (1 if device == "cpu" else _GPU_BATCH)
     try:
         model = await asyncio.to_thread(
             WhisperModel,
@@ -253,9 +222,11 @@ async def open_whisper(
         engine=engine,
         name=name,
         workers=workers,
+        batch=batch,
         beam_size=settings.beam_size,
         note=note,
         invents=invents,
+        least_confidence=settings.least_confidence,
     )
     await asyncio.to_thread(whisper.warm_up)
     log.info(
@@ -264,6 +235,7 @@ async def open_whisper(
         model=name,
         device=device,
         workers=workers,
+        batch=batch,
         seconds=round(monotonic() - started, 2),
     )
     yield whisper
@@ -275,13 +247,8 @@ def _compute_type(asked: str, device: str) -> str:
     return "int8" if device == "cpu" else "float16"
 
 
-def _context_frames(frames: int) -> int:
-    """Return the shortest context that holds the window and its margin."""
-    return next((context for context in _INTERIM_FRAMES if frames + _INTERIM_MARGIN_FRAMES <= context), 3000)
-
-
 def _is_repetitive(segment: Segment) -> bool:
-    return bool(segment.compression_ratio > _REPETITIVE_COMPRESSION_RATIO)
+    return bool(segment.compression_ratio > REPETITIVE_COMPRESSION_RATIO)
 
 
 def _weighted(values: Iterable[float], weights: Sequence[int]) -> float:

@@ -15,6 +15,16 @@ SAMPLE_RATE_HERTZ = 16_000
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A word and when it sounds, in seconds from the sentence's first sample, as the synthesiser says."""
+
+    text: str
+    """Without punctuation."""
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """One sentence of a synthetic voice that the demonstration model hears exactly."""
 
@@ -22,6 +32,7 @@ class Sentence:
     text: str
     pcm: Pcm
     """16 kHz mono, without silence around it."""
+    words: tuple[SpokenWord, ...]
 
 
 def sentences(language: str | None = None) -> list[Sentence]:
@@ -50,4 +61,5 @@ def _load() -> Iterator[Sentence]:
     for entry in json.loads(INDEX.read_text(encoding="utf-8")):
         pcm, rate = read_flac(HERE / entry["file"])
         assert rate == SAMPLE_RATE_HERTZ
-        yield Sentence(entry["language"], entry["text"], pcm)
+        words = tuple(SpokenWord(word, start_ms / 1000, end_ms / 1000) for word, start_ms, end_ms in entry["words"])
+        yield Sentence(entry["language"], entry["text"], pcm, words)

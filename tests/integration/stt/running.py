@@ -34,6 +34,7 @@ class RunningStt:
     stub: Any
     ops: Any
     shutdown: Shutdown
+    address: str
 
 
 @asynccontextmanager
@@ -51,7 +52,16 @@ async def running_stt(**settings: Any) -> AsyncIterator[RunningStt]:
         open_stt(SttSettings(**asked), auth, shutdown) as room,
         open_channel(room.server.address, api_key=_KEY) as channel,
     ):
-        yield RunningStt(pb_grpc.SpeechServiceStub(channel), ops_grpc.OpsServiceStub(channel), shutdown)
+        yield RunningStt(
+            pb_grpc.SpeechServiceStub(channel), ops_grpc.OpsServiceStub(channel), shutdown, room.server.address
+        )
+
+
+@asynccontextmanager
+async def dialled(address: str) -> AsyncIterator[Any]:
+    """A stub of the service on a connection of its own."""
+    async with open_channel(address, api_key=_KEY) as channel:
+        yield pb_grpc.SpeechServiceStub(channel)
 
 
 @dataclass(slots=True)

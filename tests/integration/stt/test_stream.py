@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import numpy as np
 import pytest
+from ctranslate2 import get_cuda_device_count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,17 @@ async def test_sentences_come_out_exactly(language: str) -> None:
     assert all(0.5 < final.confidence <= 1.0 for final in finals)
 
 
+@pytest.mark.skipif(not get_cuda_device_count(), reason="there is no CUDA device on this machine")
+async def test_sentences_come_out_exactly_on_a_gpu() -> None:
+    async with running_stt(device="cuda") as stt, asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(recognise(stt, track([sentence]), language=sentence.language, interim=True))
+            for sentence in sentences()
+        ]
+        heard = [await task for task in running]
+    assert [[final.text for final in finals] for finals in heard] == [[sentence.text] for sentence in sentences()]
+
+
 async def test_words_lie_on_the_meetings_timeline() -> None:
     meeting_start = samples_of(3_600.0)
     async with running_stt() as stt:
@@ -46,8 +58,42 @@ async def test_languages_are_detected_and_the_first_sure_one_is_kept() -> None:
     async with running_stt() as stt:
         assert [final.language for final in await recognise(stt, track(russian[:1]))] == ["ru"]
         mixed = await recognise(stt, track([*english[:2], *russian[:1]]))
-    assert [final.language for final in mixed] == ["en", "en", "en"]
+    # What is said in another language afterwards is read in the first one, or left out.
+    assert {final.language for final in mixed} == {final.pinned_language for final in mixed} == {"en"}
     assert [final.text for final in mixed[:2]] == [sentence.text for sentence in english[:2]]
+
+
+async def test_two_tracks_of_a_call_may_speak_different_languages() -> None:
+    async with running_stt() as stt, asyncio.TaskGroup() as tasks:
+        tracks = {
+            language: tasks.create_task(recognise(stt, track(sentences(language)), interim=True))
+            for language in ("en", "ru")
+        }
+        heard = {language: await finals for language, finals in tracks.items()}
+    for language, finals in heard.items():
+        assert [final.text for final in finals] == [sentence.text for sentence in sentences(language)]
+        assert [final.pinned_language for final in finals] == 3 * [language]
+
+
+async def test_hot_words_change_no_sentence_that_is_heard_well() -> None:
+    spoken = sentences("en")[1:]
+    async with running_stt() as stt:
+        finals = await recognise(stt, track(spoken), language="en", hot_words=["kafka", "redis"])
+    assert [final.text for final in finals] == [sentence.text for sentence in spoken]
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_words_are_timed_within_a_fifth_of_a_second(language: str) -> None:
+    pause_seconds = 0.9
+    async with running_stt() as stt:
+        finals = await recognise(stt, track(sentences(language), pause_seconds=pause_seconds), language=language)
+    began = pause_seconds
+    for final, sentence in zip(finals, sentences(language), strict=True):
+        for heard, said in zip(final.words, sentence.words, strict=True):
+            assert heard.text.strip(",.?") == said.text
+            assert heard.start_ms / 1_000 == pytest.approx(began + said.start_seconds, abs=0.2)
+            assert heard.end_ms / 1_000 == pytest.approx(began + said.end_seconds, abs=0.2)
+        began += len(sentence.pcm) / 16_000 + pause_seconds
 
 
 async def test_messages_come_in_the_order_of_the_contract() -> None:

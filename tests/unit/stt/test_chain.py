@@ -16,7 +16,7 @@ from services.stt.audio import to_waveform
 from services.stt.engines import demo, registry
 from services.stt.engines.breaker import Breaker
 from services.stt.engines.chain import EngineChain, Link
-from services.stt.engines.engine import Capabilities, Hypothesis, Mode, SpeechEngine, Window
+from services.stt.engines.engine import Capabilities, HeardWord, Hypothesis, Mode, SpeechEngine, Window
 from services.stt.engines.openai_http import open_service
 from services.stt.errors import EngineFailed, EngineNotReady, RecognitionOff, WindowRefused
 from services.stt.ledger import Ledger
@@ -231,3 +231,20 @@ async def test_an_installed_package_adds_an_engine(tmp_path: Path, monkeypatch: 
             assert engine.decode([_SPEECH])[0].text == "hello"
     finally:
         sys.modules.pop("parrot", None)
+
+
+@pytest.mark.parametrize(
+    ("probability", "mode", "text"),
+    [(0.29, Mode.FINAL, ""), (0.31, Mode.FINAL, "word"), (0.0, Mode.FINAL, "word"), (0.29, Mode.INTERIM, "word")],
+    ids=["unsure", "sure", "does not say", "interim"],
+)
+def test_a_final_that_its_engine_is_not_sure_of_at_all_has_no_text(probability: float, mode: Mode, text: str):
+    class Unsure(_Scripted):
+        def decode(self, windows: Any) -> list[Hypothesis]:
+            word = HeardWord("word", 0.0, 0.1, probability)
+            return [Hypothesis("word", (word,), -0.1, 0.0, "en", 1.0, "unsure", "model") for _ in windows]
+
+    chain = EngineChain([_link(Unsure("unsure", least_confidence=0.3))])
+    [heard] = chain.decode([Window(_SPEECH.waveform, "en", mode)])
+    assert heard.text == text
+    assert bool(heard.words) == bool(text)

@@ -5,12 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from faster_whisper.vad import get_vad_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.stt.audio import Pcm, samples_of, to_waveform
 from services.stt.endpointing import Endpointer, EndpointingRules, Event, SilenceSettled, SpeechBegan, Utterance
 from services.stt.engines.silero import load_vad_session
+from services.stt.vad import VoiceNetwork
+from tests.data.speech import sounds
 from tests.data.speech.sentences import noise, sentences, silence, track
 
 _RULES = EndpointingRules(settle_silence_samples=samples_of(1.5))
@@ -93,6 +96,50 @@ def test_silence_and_noise_are_settled_without_an_utterance(sound: Pcm) -> None:
     events = _cut(sound)
     assert all(isinstance(event, SilenceSettled) for event in events)
     assert len(events) > 5
+
+
+@pytest.mark.parametrize(
+    ("sound", "decibels"),
+    [
+        *((sounds.noise(12.0, slope=slope, seed=slope), level) for slope in (0, 1, 2) for level in (-50, -30, -10)),
+        *((sounds.hum(12.0, hertz), level) for hertz in (50.0, 100.0) for level in (-50, -30, -10)),
+        *((sounds.chords(12.0, seed), level) for seed in (0, 1) for level in (-35, -20, -10)),
+        (sounds.clicks(12.0, 1), -30),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "sound",
+)
+def test_noise_hum_chords_and_typing_hold_no_speech(sound: sounds.Sound, decibels: int) -> None:
+    events = _cut(sounds.at_level(sound, decibels))
+    assert not any(event.is_speech for event in events if isinstance(event, Utterance))
+
+
+def test_melodies_that_wake_the_network_are_told_from_speech() -> None:
+    tunes = [sounds.at_level(sounds.melody(12.0, seed), level) for seed in range(6) for level in (-35, -20)]
+    woken = [event for tune in tunes for event in _cut(tune) if isinstance(event, Utterance)]
+    long_enough = [event for event in woken if event.end_sample - event.start_sample > samples_of(0.6)]
+    assert len(long_enough) > 10, "these are the sounds that the rule is for"
+    assert sum(event.is_speech for event in long_enough) < 0.25 * len(long_enough)
+
+
+def test_a_voice_from_afar_is_speech() -> None:
+    for number, sentence in enumerate(sentences()):
+        for decibels, echo_seconds in ((-50, 0.0), (-60, 0.0), (-35, 0.3)):
+            heard = sounds.far(sentence.pcm, decibels=decibels, echo_seconds=echo_seconds, seed=number)
+            assert any(event.is_speech for event in _cut(heard) if isinstance(event, Utterance))
+
+
+class _AlwaysAsked(VoiceNetwork):
+    """The network without what is known of silence."""
+
+    def quiet_probabilities(self, start: int, end: int) -> list[float] | None:
+        return None
+
+
+def test_what_is_known_of_silence_changes_no_cut() -> None:
+    pcm = np.concatenate([silence(21.0), _TRACK, silence(6.3), sounds.far(sentences()[4].pcm, decibels=-50)])
+    known = Endpointer(load_vad_session(), _RULES)
+    asked = Endpointer(_AlwaysAsked(get_vad_model().session), _RULES)
+    assert _outline(known.feed(pcm) + known.flush()) == _outline(asked.feed(pcm) + asked.flush())
 
 
 def test_a_click_is_not_speech() -> None:

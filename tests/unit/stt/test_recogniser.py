@@ -20,6 +20,7 @@ from services.stt.recogniser import (
     SpeechEnded,
     open_recogniser,
 )
+from tests.data.speech import sounds
 from tests.data.speech.sentences import sentences, silence, track
 from tests.fakes.speech_engine import HeldEngine
 
@@ -49,6 +50,23 @@ async def test_an_unsure_language_is_asked_for_again() -> None:
     engine = HeldEngine(language="ru", sureness=0.6)
     await _events(engine, track(sentences("ru")), RecogniserOptions(EndpointingRules()))
     assert [window.language for window in engine.asked] == [None, None, None]
+
+
+async def test_a_language_is_not_kept_for_the_sake_of_a_short_word() -> None:
+    engine = HeldEngine(language="ru", sureness=0.9)
+    word = sentences("ru")[0].pcm[: samples_of(0.45)]
+    pcm = np.concatenate([silence(1.0), word, track(sentences("ru")[:2])])
+    await _events(engine, pcm, RecogniserOptions(EndpointingRules()))
+    assert [window.language for window in engine.asked] == [None, None, "ru"]
+
+
+async def test_music_has_no_interims_and_no_final() -> None:
+    engine = HeldEngine()
+    options = RecogniserOptions(EndpointingRules(), language="en", interim_interval_samples=samples_of(0.2))
+    events = await _events(engine, sounds.at_level(sounds.melody(6.0, 0), -20), options)
+    assert any(isinstance(event, SpeechEnded) for event in events), "the network took it for a voice, for a moment"
+    assert not any(isinstance(event, FinalText | InterimText) for event in events)
+    assert engine.asked == []
 
 
 async def test_hot_words_reach_the_engine() -> None:

@@ -807,6 +807,17 @@ class GetStatsResponse(_message.Message):
     FINALS_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     COSTS_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    PREDICTED_LOAD_FIELD_NUMBER: _builtins.int
+    STREAMS_THAT_FIT_FIELD_NUMBER: _builtins.int
+    REAL_TIME_FACTOR_FIELD_NUMBER: _builtins.int
+    INTERIM_STRETCH_FIELD_NUMBER: _builtins.int
+    FINALS_QUEUED_FIELD_NUMBER: _builtins.int
+    FINAL_AGE_MS_FIELD_NUMBER: _builtins.int
+    INTERIM_AGE_MS_FIELD_NUMBER: _builtins.int
+    INTERIMS_FIELD_NUMBER: _builtins.int
+    INTERIMS_DROPPED_FIELD_NUMBER: _builtins.int
     streams: _builtins.int
     """Streams open now."""
     queued: _builtins.int
@@ -821,6 +832,32 @@ class GetStatsResponse(_message.Message):
     """Finals sent since the start."""
     cost_usd: _builtins.float
     """What recognition has cost since the start, in US dollars."""
+    workers: _builtins.int
+    """Decodes at a time."""
+    batch: _builtins.int
+    """Windows of different streams in one decode; 1 on a CPU."""
+    predicted_load: _builtins.float
+    """Share of the workers' time that the live streams need with interims at their
+    rarest; new ones are refused where one more would take it above 0.85.
+    """
+    streams_that_fit: _builtins.int
+    """Live streams like those of now that are carried altogether."""
+    real_time_factor: _builtins.float
+    """Worker time per second of utterance, finals alone, over the last minute; 0
+    when nothing was said.
+    """
+    interim_stretch: _builtins.float
+    """How much rarer than set interims are now, in [1, 5]."""
+    finals_queued: _builtins.int
+    """Finals waiting for a worker; they are among `queued`."""
+    final_age_ms: _builtins.int
+    """Age of the oldest of them, in milliseconds."""
+    interim_age_ms: _builtins.int
+    """Age of the oldest interim that waits, in milliseconds."""
+    interims: _builtins.int
+    """Interims sent since the start."""
+    interims_dropped: _builtins.int
+    """Interims given up since the start, for a newer one or because they waited."""
     @_builtins.property
     def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineCost]:
         """The same by engine and tenant, the most expensive first; 1,000 at most."""
@@ -836,10 +873,21 @@ class GetStatsResponse(_message.Message):
         finals: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
         costs: _abc.Iterable[Global___EngineCost] | None = ...,
+        workers: _builtins.int = ...,
+        batch: _builtins.int = ...,
+        predicted_load: _builtins.float = ...,
+        streams_that_fit: _builtins.int = ...,
+        real_time_factor: _builtins.float = ...,
+        interim_stretch: _builtins.float = ...,
+        finals_queued: _builtins.int = ...,
+        final_age_ms: _builtins.int = ...,
+        interim_age_ms: _builtins.int = ...,
+        interims: _builtins.int = ...,
+        interims_dropped: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_seconds", b"audio_seconds", "cost_usd", b"cost_usd", "costs", b"costs", "finals", b"finals", "load", b"load", "queue_age_ms", b"queue_age_ms", "queued", b"queued", "streams", b"streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_seconds", b"audio_seconds", "batch", b"batch", "cost_usd", b"cost_usd", "costs", b"costs", "final_age_ms", b"final_age_ms", "finals", b"finals", "finals_queued", b"finals_queued", "interim_age_ms", b"interim_age_ms", "interim_stretch", b"interim_stretch", "interims", b"interims", "interims_dropped", b"interims_dropped", "load", b"load", "predicted_load", b"predicted_load", "queue_age_ms", b"queue_age_ms", "queued", b"queued", "real_time_factor", b"real_time_factor", "streams", b"streams", "streams_that_fit", b"streams_that_fit", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,6 +12,7 @@ from agent.ops.v1 import ops_service_pb2 as ops
 from agent.stt.v1 import stt_service_pb2 as pb
 from kit.rpc.calls import held
 from kit.rpc.status import error_of
+from services.stt.audio import samples_of
 from tests.data.speech.sentences import sentences, silence, track
 from tests.fakes.transcription_service import KEY, Reply, TranscriptionService, running_service, words_reply
 from tests.integration.stt.running import SECONDS, RunningStt, open_track, recognise, running_stt

@@ -35,6 +35,8 @@ class _Said:
     pcm: Pcm
     finals: tuple[tuple[str, int], ...]
     """Text and decided sample of each."""
+    voice_end_sample: int
+    """Where the last voice ends; a track may stop in the quiet within a word."""
 
 
 def _tracks(seed: int) -> list[_Said]:
@@ -50,12 +52,13 @@ def _tracks(seed: int) -> list[_Said]:
             start = choose.randrange(0, len(spoken) - length)
             parts += [silence(0.7), spoken[start : start + length]]
         pcm = np.concatenate(parts)[_PAUSE - choose.randrange(_PAUSE) :]
+        cuts = _cuts(pcm)
         finals = tuple(
-            (mock.decode([Window(cut.waveform, "en", Mode.FINAL)])[0].text, cut.boundary_sample) for cut in _cuts(pcm)
+            (mock.decode([Window(cut.waveform, "en", Mode.FINAL)])[0].text, cut.boundary_sample) for cut in cuts
         )
         # What is broken off so early that it is no speech yet has no last word to lose.
         if finals and finals[-1][1] == len(pcm):
-            tracks.append(_Said(pcm, finals))
+            tracks.append(_Said(pcm, finals, cuts[-1].end_sample))
     return tracks
 
 
@@ -83,7 +86,7 @@ async def _close(stt: RunningStt, said: _Said, choose: random.Random) -> str:
     if heard != said.finals:
         return f"{sizes}: {heard} instead of {said.finals}"
     last = track.finals[-1].words[-1]
-    if last.text != said.finals[-1][0].split()[-1] or last.end_ms != milliseconds_of(len(said.pcm)):
+    if last.text != said.finals[-1][0].split()[-1] or last.end_ms != milliseconds_of(said.voice_end_sample):
         return f"{sizes}: the last word ends at {last.end_ms} ms"
     if (finished.finals, finished.decided_sample) != (len(heard), len(said.pcm)) or after is not grpc.aio.EOF:
         return f"{sizes}: finished with {finished}, then {after}"

@@ -105,10 +105,12 @@ class ChunkDoor:
         if known is not None:  # the same chunk came twice at once
             return await self._known(session, known)
         await session.room()
-        if session.ended:
-            raise MeetingFinished(request.meeting_id)
         expected = session.chunks.next_sequence(participant_id)
-        if request.sequence > expected:
+        if session.ended or request.sequence > expected:
+            # An owner that was cut off and does not know it yet knows too little to refuse anything.
+            await asyncio.to_thread(live.fence.check)
+            if session.ended:
+                raise MeetingFinished(request.meeting_id)
             raise SequenceGap(expected, request.sequence - 1)
         samples = len(pcm) // BYTES_PER_SAMPLE
         if not session.start_time_ms:

@@ -39,6 +39,9 @@ _LANGUAGES = ("en", "ru")
 _PAUSE_SECONDS = 1.0
 _SECONDS = 40.0
 _WITHIN_MS = 200.0
+_WITHIN_SHARE = 0.9
+"""Of the beginnings and ends of words in a call: Opus cuts its frames anew in every one, and of a whole interview 95 %
+are within 0.2 s. Where the sound is the same every time, every word is."""
 _PIECE_BYTES = 3_200
 _CHUNK_SECONDS = 2.0
 
@@ -56,12 +59,11 @@ async def test_every_path_gives_the_same_words_at_their_times(data: Path):
             check("file", language, await by_command(data, pcm, language))
             check("chunks", language, await by_chunks(book, pcm, language))
         for language, segments in (await by_call(book)).items():
-            # Caller and recorder start their clocks apart: the words are compared among themselves.
-            check("call", language, segments, own_clock=True)
+            check("call", language, segments, live=True)
         assert await by_chunks(book, noise(6.0, amplitude=900.0), "en") == []
 
 
-def check(path: str, language: str, segments: Sequence[Any], *, own_clock: bool = False) -> None:
+def check(path: str, language: str, segments: Sequence[Any], *, live: bool = False) -> None:
     """Check text and word times of what one path gave for the sentences of a language."""
     spoken = sentences(language)
     assert [segment.text for segment in segments] == [sentence.text for sentence in spoken], path
@@ -72,9 +74,15 @@ def check(path: str, language: str, segments: Sequence[Any], *, own_clock: bool 
         for word in segment.words
     ]
     assert [word for word, _, _ in heard] == [word for word, _, _ in said], path
-    late = median(one[1] - other[1] for one, other in zip(heard, said, strict=True)) if own_clock else 0.0
-    for (word, *times), (_, *true) in zip(heard, said, strict=True):
-        assert [moment - late for moment in times] == pytest.approx(true, abs=_WITHIN_MS), (path, word)
+    # Caller and recorder of a call start their clocks apart: its words are compared among themselves.
+    late = median(one[1] - other[1] for one, other in zip(heard, said, strict=True)) if live else 0.0
+    errors = [
+        (word, moment - late - other)
+        for (word, *times), (_, *true) in zip(heard, said, strict=True)
+        for moment, other in zip(times, true, strict=True)
+    ]
+    wrong = [(word, error) for word, error in errors if abs(error) > _WITHIN_MS]
+    assert len(wrong) <= (1 - _WITHIN_SHARE if live else 0) * len(errors), (path, wrong)
 
 
 def said_words(spoken: Sequence[Sentence]) -> Iterator[tuple[str, float, float]]:

@@ -119,6 +119,19 @@ async def test_a_chunk_is_there_after_a_restart_and_known_by_its_key(database_ur
         assert meeting.duration_ms == 1_000
 
 
+async def test_an_owner_that_was_cut_off_refuses_nothing(database_url: str, tmp_path: Path) -> None:
+    async with serving_ingest(database_url, tmp_path) as ingest:
+        meeting_id = await start_meeting(ingest.user, mode="upload")
+        await put(ingest.user, meeting_id, wav(tone(1)), sequence=1)
+        # Another replica has taken the meeting up, and chunk 2.
+        (own,) = tmp_path.glob(f"journals/*/{meeting_id}/*.owner")
+        own.with_name(f"{int(own.stem) + 1}.owner").touch()
+        assert await refusal(put(ingest.user, meeting_id, wav(tone(1)), sequence=3)) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "ERROR_REASON_MEETING_ELSEWHERE",
+        )
+
+
 async def test_a_shorter_recording_ends_where_it_ends(database_url: str, tmp_path: Path) -> None:
     async with running_ingest(database_url, tmp_path) as near:
         user = near.ingest.user

@@ -14,8 +14,8 @@ from kit.telemetry import logs
 from services.ingest import metrics
 from services.ingest.erasure_repository import ErasureRepository, Tombstone
 from services.ingest.errors import MeetingErased, MeetingNotFound
-from services.ingest.sealing import audio_prefix
 from services.ingest.session import MeetingKey
+from store.places import meeting_prefixes
 
 _MAX_REASON_CHARACTERS = 500
 
@@ -32,11 +32,6 @@ class Live(Protocol):
     """The meetings that are live here."""
 
     async def erase(self, key: MeetingKey) -> None: ...
-
-
-def blob_prefixes(key: MeetingKey) -> tuple[str, ...]:
-    """Return where everything of a meeting is in the blob store, what the report room puts there too."""
-    return audio_prefix(key), f"tenants/{key.tenant_id}/meetings/{key.meeting_id}"
 
 
 class Erasure:
@@ -79,7 +74,7 @@ class Erasure:
         """
         key = MeetingKey(job.tenant_id, str(job.payload["meeting_id"]))
         count = 0
-        for prefix in blob_prefixes(key):
+        for prefix in meeting_prefixes(key.tenant_id, key.meeting_id):
             count += await self._blobs.delete_below(prefix)
         await self._repository.blobs_gone(job, key)
         log.info("blobs_erased", meeting_id=key.meeting_id, blobs=count)

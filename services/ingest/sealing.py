@@ -20,6 +20,7 @@ from services.ingest.journal import Journal
 from services.ingest.record import RecordKind
 from services.ingest.session import MeetingKey, Session
 from services.ingest.timeline import SAMPLE_RATE_HERTZ
+from store import places
 
 _BLOCK_SAMPLES = 4 * SAMPLE_RATE_HERTZ
 _PIECE_BYTES = 1024 * 1024
@@ -37,7 +38,7 @@ class Blobs(Protocol):
 
 def audio_prefix(key: MeetingKey) -> str:
     """Return where all sealed tracks of a meeting are in the blob store."""
-    return f"audio/{key.tenant_id}/{key.meeting_id}"
+    return places.audio_prefix(key.tenant_id, key.meeting_id)
 
 
 def forget_scratch(scratch: Path, key: MeetingKey) -> None:

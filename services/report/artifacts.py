@@ -16,6 +16,7 @@ from services.report.renderers.transcripts import clean_json, clean_md, clean_tx
 from services.report.transcript import Segment, Transcript
 from services.report.wire import report_message, to_json
 from services.report.wording import Wording, wording
+from store.places import artifacts_prefix
 
 CONTENT_TYPES: Mapping[str, str] = {
     "txt": "text/plain; charset=utf-8",
@@ -87,11 +88,6 @@ def render_report(report: Report) -> tuple[Rendered, ...]:
     return tuple(Rendered(kind, fmt, write(report).encode("utf-8")) for (kind, fmt), write in _REPORTS.items())
 
 
-def blob_prefix(tenant_id: str, meeting_id: str) -> str:
-    """Where all artifacts of a meeting lie."""
-    return f"tenants/{tenant_id}/meetings/{meeting_id}/artifacts"
-
-
 def blob_key(tenant_id: str, meeting_id: str, revision: int, file: Rendered) -> str:
     """Key of an artifact's bytes.
 
@@ -99,4 +95,4 @@ def blob_key(tenant_id: str, meeting_id: str, revision: int, file: Rendered) -> 
     the store points at.
     """
     digest = hashlib.sha256(file.data).hexdigest()[:16]
-    return f"{blob_prefix(tenant_id, meeting_id)}/{revision}/{file.kind}-{digest}.{file.fmt}"
+    return f"{artifacts_prefix(tenant_id, meeting_id)}/{revision}/{file.kind}-{digest}.{file.fmt}"

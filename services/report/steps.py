@@ -22,7 +22,7 @@ from kit.queue.job import Job
 from kit.queue.worker import Handler
 from kit.telemetry import logs
 from services.report.analysis.analyser import analyse
-from services.report.artifacts import Rendered, blob_key, blob_prefix, render_report, render_transcripts
+from services.report.artifacts import Rendered, blob_key, render_report, render_transcripts
 from services.report.document import Report
 from services.report.errors import MeetingNotFound
 from services.report.repository import ENHANCE, REPORT, ReportRepository
@@ -30,6 +30,7 @@ from services.report.rows import ArtifactRow, Revision
 from services.report.transcript import Transcript
 from services.report.verification import verify
 from services.report.wire import report_message, to_dict
+from store.places import artifacts_prefix
 
 log = logs.get()
 
@@ -159,4 +160,4 @@ def make(transcript: Transcript, now: datetime) -> Built:
 
 
 def _prefix(revision: Revision) -> str:
-    return blob_prefix(revision.tenant_id, revision.meeting_id)
+    return artifacts_prefix(revision.tenant_id, revision.meeting_id)

@@ -1,15 +1,15 @@
 """The processes that are measured, and the processor time that each has used."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.process import cpu_seconds, free_port
+
 KEY = "bench-key"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 10.0
 
 
@@ -23,8 +23,7 @@ class Server:
     @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of all its threads, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self._process.pid)
 
 
 @contextmanager
@@ -53,14 +52,14 @@ def running(module: str, environment: Mapping[str, str], log: Path, *, address: 
 def running_ingest(module: str, url: str, directory: Path, stt: str) -> Iterator[Server]:
     """Run an ingest room with a data directory of its own, on defaults wherever they matter here."""
     directory.mkdir(parents=True)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     environment = {
         "AGENT_DATA_DIR": str(directory),
         "API_KEYS": KEY,
         "AUTH_MODE": "api_key",
         "DATABASE_URL": url,
         "INGEST_LISTEN": address,
-        "INGEST_METRICS_LISTEN": f"127.0.0.1:{_free_port()}",
+        "INGEST_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
         # Sessions stay open: sealing would run while others are measured.
         "INGEST_SESSION_TIMEOUT_SECONDS": "86400",
         "LOG_LEVEL": "warning",
@@ -70,9 +69,3 @@ def running_ingest(module: str, url: str, directory: Path, stt: str) -> Iterator
     }
     with running(module, environment, directory / "log", address=address) as server:
         yield server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,15 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.process import cpu_seconds, free_port
+
 KEY = "bench-key-of-services"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 15.0
 
 
@@ -24,8 +24,7 @@ class RoomProcess:
     @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of all its threads, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self._process.pid)
 
     @property
     def memory_bytes(self) -> int:
@@ -39,13 +38,13 @@ class RoomProcess:
 @contextmanager
 def running_room(log: Path) -> Iterator[RoomProcess]:
     """Run the room with our own model for the block."""
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     environment = {
         "AUTH_MODE": "api_key",
         "LOG_LEVEL": "warning",
         "SERVICE_API_KEYS": KEY,
         "STT_LISTEN": address,
-        "STT_METRICS_LISTEN": f"127.0.0.1:{_free_port()}",
+        "STT_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
         "STT_PROVIDER": "demo",
     }
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -63,9 +62,3 @@ def running_room(log: Path) -> Iterator[RoomProcess]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

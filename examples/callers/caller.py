@@ -9,9 +9,7 @@ from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSess
 
 from examples.callers.player import Player, PlayerTrack
 from examples.callers.speech import Speech
-from services.connector.sources import aiortc_private
-from services.connector.sources.peer import ice_candidate, ice_server
-from services.connector.sources.signalling import (
+from services.connector.providers.signalling import (
     Peer,
     PeerJoined,
     PeerLeft,
@@ -20,6 +18,8 @@ from services.connector.sources.signalling import (
     SignallingError,
     open_signalling,
 )
+from services.connector.webrtc import aiortc_private
+from services.connector.webrtc.peer import ice_candidate, ice_server
 
 _LEAVE_SECONDS = 2.0
 _TAIL_SECONDS = 0.3

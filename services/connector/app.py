@@ -27,15 +27,16 @@ from kit.settings import (
     load,
 )
 from services.connector import metrics
-from services.connector.record import State
+from services.connector.provider import Patience, Surroundings
+from services.connector.receive.opus import OpusUnavailable
+from services.connector.receive.opus import load as load_opus
+from services.connector.registry import make_registry
 from services.connector.repository import SessionRepository
 from services.connector.servicer import ConnectorServicer
-from services.connector.session import SessionOptions
-from services.connector.sessions import Sessions, open_sessions
+from services.connector.sessions.record import State
+from services.connector.sessions.session import SessionOptions
+from services.connector.sessions.sessions import Sessions, open_sessions
 from services.connector.settings import ConnectorSettings, MeetingConnectorSettings
-from services.connector.sources.opus import OpusUnavailable
-from services.connector.sources.opus import load as load_opus
-from services.connector.sources.room import RoomOptions, RoomProvider
 
 ROOM = "connector"
 
@@ -110,22 +111,21 @@ async def open_connector(
         ack_seconds=settings.ack_seconds,
         finish_seconds=settings.finish_seconds,
     )
-    rooms = RoomProvider(
-        RoomOptions(
+    registry = make_registry(
+        Surroundings(
             gateway_url=targets.gateway_url,
-            token=api_key,
+            api_key=api_key,
             recorder_name=settings.recorder_name,
-            empty_room_seconds=settings.empty_room_seconds,
-            first_person_seconds=settings.first_person_seconds,
-            rejoin_seconds=settings.rejoin_seconds,
-        )
+            notice=settings.notice,
+            patience=Patience(settings.empty_room_seconds, settings.first_person_seconds, settings.rejoin_seconds),
+        ),
+        meetings.provider,
     )
     async with (
         open_database(database_url, room=ROOM) as database,
         open_channel(targets.ingest_target, api_key=api_key) as channel,
         open_sessions(
-            {rooms.name: rooms},
-            meetings.provider,
+            registry,
             channel,
             SessionRepository(database, f"{socket.gethostname()}:{os.getpid()}"),
             options,

@@ -3,7 +3,7 @@
 NotFound             SessionNotFound
 InvalidArgument      ProviderUnknown
 Unavailable          ProviderFailed
-FailedPrecondition   SessionElsewhere
+FailedPrecondition   SessionElsewhere, ProviderDisabled
 """
 
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -19,6 +19,12 @@ class ProviderUnknown(InvalidArgument):
     """No provider of this name is installed."""
 
     reason = "ERROR_REASON_PROVIDER_UNKNOWN"
+
+
+class ProviderDisabled(FailedPrecondition):
+    """The provider is known and not switched on."""
+
+    reason = "ERROR_REASON_PROVIDER_DISABLED"
 
 
 class ProviderFailed(Unavailable):

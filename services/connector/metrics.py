@@ -2,7 +2,7 @@
 
 from prometheus_client import Gauge
 
-from services.connector.sessions import Sessions
+from services.connector.sessions.sessions import Sessions
 from services.connector.spans import SAMPLE_RATE
 
 SESSIONS = Gauge("agent_connector_sessions", "Sessions that are not over.")

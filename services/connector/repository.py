@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kit.clock import now
 from kit.db.engine import Database
-from services.connector.record import Record, State
+from services.connector.sessions.record import Record, State
 from store.models.connector_sessions import ACTIVE_STATES, connector_sessions
 
 LEASE = timedelta(seconds=30)

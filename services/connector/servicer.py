@@ -11,8 +11,8 @@ from agent.connector.v1 import connector_service_pb2_grpc as pb_grpc
 from kit.auth.principal import current_principal
 from kit.errors import InvalidArgument, Unimplemented
 from services.connector.provider import JoinSpec
-from services.connector.record import Record, State
-from services.connector.sessions import Sessions
+from services.connector.sessions.record import Record, State
+from services.connector.sessions.sessions import Sessions
 
 _PAGE_DEFAULT, _PAGE_MOST = 50, 500
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -93,6 +93,21 @@ class ConnectorServicer(pb_grpc.ConnectorServiceServicer):
         self, request: pb.ResetCircuitBreakerRequest, context: Any
     ) -> pb.ResetCircuitBreakerResponse:
         _not_yet("ResetCircuitBreaker", "no provider of this release has a circuit breaker")
+
+    async def ListProviders(self, request: pb.ListProvidersRequest, context: Any) -> pb.ListProvidersResponse:
+        _not_yet("ListProviders", "see the documentation for what can be joined")
+
+    async def ListDecisions(self, request: pb.ListDecisionsRequest, context: Any) -> pb.ListDecisionsResponse:
+        _not_yet("ListDecisions", "nothing is reconciled yet")
+
+    async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Any) -> pb.WithdrawConsentResponse:
+        _not_yet("WithdrawConsent", "mute instead")
+
+    async def Publish(self, request: pb.PublishRequest, context: Any) -> pb.PublishResponse:
+        _not_yet("Publish", "join a room instead")
+
+    async def Unpublish(self, request: pb.UnpublishRequest, context: Any) -> pb.UnpublishResponse:
+        _not_yet("Unpublish", "nothing was published")
 
     def _session(self, record: Record) -> pb.Session:
         session = pb.Session(

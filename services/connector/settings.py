@@ -1,6 +1,6 @@
 """Settings of the connector room: CONNECTOR_* and MEETING_CONNECTOR_*."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat
 from pydantic_settings import SettingsConfigDict
@@ -20,6 +20,10 @@ class ConnectorSettings(Section):
 
     recorder_name: Annotated[str, Field(min_length=1, max_length=64)] = "Interview recorder"
     """Name under which everybody in a call sees the recorder."""
+    notice: Annotated[str, Field(max_length=500)] = (
+        "This call is being recorded and transcribed. Withdraw at any time: your voice is not recorded from then on."
+    )
+    """What the recorder posts in the chat of a call that has one; empty posts nothing."""
     empty_room_seconds: PositiveFloat = 10.0
     """Time after the last person left until the session ends."""
     first_person_seconds: PositiveFloat = 900.0
@@ -40,5 +44,5 @@ class MeetingConnectorSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="MEETING_CONNECTOR_")
 
-    provider: Literal["room"] = "room"
-    """Provider of meetings that name none: `room` is the mesh's own rooms."""
+    provider: str = "room"
+    """Provider of meetings that name none, for example `room` (the mesh's own rooms), `sberjazz`, `janus`, `whip`."""

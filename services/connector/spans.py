@@ -28,6 +28,8 @@ class Reason(StrEnum):
     MUTED = "muted"
     NO_PACKETS = "no_packets"
     OVERFLOW = "overflow"
+    AWAY = "away"
+    WITHDRAWN = "withdrawn"
 
 
 class SpanSink(Protocol):

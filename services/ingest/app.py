@@ -40,31 +40,31 @@ from kit.settings import (
     TelemetrySettings,
     load,
 )
-from services.ingest.aftermath import Aftermath
-from services.ingest.chunks import ChunkDoor
-from services.ingest.door import Door
-from services.ingest.erasure import Erasure
-from services.ingest.erasure_repository import QUEUE, ErasureRepository
-from services.ingest.forward import Forwarder
-from services.ingest.hub import Hub
+from services.ingest.erasure.erasure import Erasure
+from services.ingest.erasure.repository import QUEUE, ErasureRepository
+from services.ingest.erasure.retention import Retention
+from services.ingest.intake.chunks import ChunkDoor
 from services.ingest.jobs import open_jobs
-from services.ingest.live_meetings import LiveMeetings, open_live_meetings
-from services.ingest.live_repository import LiveRepository
+from services.ingest.live.aftermath import Aftermath
+from services.ingest.live.meetings import LiveMeetings, open_live_meetings
+from services.ingest.live.repository import LiveRepository
+from services.ingest.live.surroundings import Surroundings
 from services.ingest.meetings import Meetings
 from services.ingest.operators import RoomWatch
-from services.ingest.peers import open_peers
 from services.ingest.recorder import Recorder
-from services.ingest.recording_repository import RecordingRepository
-from services.ingest.recordings import Recordings
-from services.ingest.relay import open_relays
-from services.ingest.replica import Replicas, open_replicas
-from services.ingest.replica_repository import ReplicaRepository
+from services.ingest.recordings.recordings import Recordings
+from services.ingest.recordings.repository import RecordingRepository
+from services.ingest.replicas.door import Door
+from services.ingest.replicas.forward import Forwarder
+from services.ingest.replicas.peers import open_peers
+from services.ingest.replicas.replica import Replicas, open_replicas
+from services.ingest.replicas.repository import ReplicaRepository
 from services.ingest.repository import IngestRepository
-from services.ingest.retention import Retention
 from services.ingest.servicer import AudioServicer, InternalAudioServicer, MeetingServicer, RecorderServicer
 from services.ingest.settings import IngestSettings, MeetingSettings, RetentionSettings
-from services.ingest.surroundings import Surroundings
-from services.ingest.watch import Watcher
+from services.ingest.watching.hub import Hub
+from services.ingest.watching.relay import open_relays
+from services.ingest.watching.watch import Watcher
 from store.answers import Answers
 
 ROOM = "ingest"

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from kit.db.engine import Database
 from kit.queue.worker import open_worker
-from services.ingest.erasure import Erasure
-from services.ingest.erasure_repository import ERASE_BLOBS, QUEUE
-from services.ingest.retention import RETAIN, Retention
+from services.ingest.erasure.erasure import Erasure
+from services.ingest.erasure.repository import ERASE_BLOBS, QUEUE
+from services.ingest.erasure.retention import RETAIN, Retention
 
 _GRACE_SECONDS = 5.0
 _CONCURRENCY = 2

@@ -13,16 +13,16 @@ from kit.auth.principal import Principal
 from kit.errors import AppError, InvalidArgument
 from kit.ids import new_id
 from kit.telemetry import logs
-from services.ingest.accounts import coverage_message
+from services.ingest.coverage.accounts import coverage_message
 from services.ingest.errors import MeetingElsewhere, PageTokenInvalid
-from services.ingest.hub import Hub
-from services.ingest.live_meetings import LiveMeetings
+from services.ingest.intake.session import MeetingKey, check_language
+from services.ingest.live.meetings import LiveMeetings
 from services.ingest.messages import meeting_message, raw_transcript, stored_coverage
 from services.ingest.recorder import Recorder
 from services.ingest.repository import IngestRepository
 from services.ingest.rows import MeetingRow, NewMeeting
-from services.ingest.session import MeetingKey, check_language
 from services.ingest.settings import MeetingSettings
+from services.ingest.watching.hub import Hub
 
 _MODES = ("realtime", "upload")
 _STATES = ("scheduled", "live", "finishing", "finished", "failed")

@@ -8,11 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.common.v1 import transcript_pb2 as transcript
 from agent.ingest.v1 import meeting_service_pb2 as pb
-from services.ingest.accounts import COVERAGE_KINDS
-from services.ingest.coverage import Coverage
+from services.ingest.coverage.accounts import COVERAGE_KINDS
+from services.ingest.coverage.coverage import Coverage
+from services.ingest.intake.track import Track
 from services.ingest.rows import CoverageRow, MeetingRow, ParticipantRow, SegmentRow
 from services.ingest.timeline import milliseconds_of
-from services.ingest.track import Track
 
 
 def meeting_message(row: MeetingRow) -> pb.Meeting:

@@ -10,11 +10,11 @@ from kit.db.engine import DatabaseUnavailable
 from kit.ops.sources import Check
 from kit.ops.storage import StorageWatch
 from services.ingest import metrics
-from services.ingest.alarms import KINDS
-from services.ingest.coverage import Coverage
-from services.ingest.journal import free_megabytes
-from services.ingest.live import CHUNK_SESSION, LiveMeeting
-from services.ingest.live_meetings import LiveMeetings
+from services.ingest.coverage.coverage import Coverage
+from services.ingest.journal.journal import free_megabytes
+from services.ingest.live.alarms import KINDS
+from services.ingest.live.meeting import CHUNK_SESSION, LiveMeeting
+from services.ingest.live.meetings import LiveMeetings
 from services.ingest.repository import IngestRepository
 
 _STALLED_SECONDS = 5.0

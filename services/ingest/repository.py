@@ -1,4 +1,4 @@
-"""Meetings in PostgreSQL as anybody may read and start them; what their owners write is in `live_repository.py`.
+"""Meetings in PostgreSQL as anybody may read and start them; what their owners write is in `live/repository.py`.
 
 Every statement names its tenant.
 
@@ -18,6 +18,7 @@ from kit.db.engine import Database, DatabaseUnavailable
 from kit.queue.queue import enqueue
 from kit.queue.wake import notify
 from services.ingest.errors import MeetingNotFound, RequestIdReused
+from services.ingest.intake.session import MeetingKey
 from services.ingest.rows import (
     CoverageRow,
     Documents,
@@ -28,7 +29,6 @@ from services.ingest.rows import (
     SegmentRow,
     WordRow,
 )
-from services.ingest.session import MeetingKey
 from store.models import artifacts, audio_sessions, coverage, meetings, participants, reports, segments
 
 REPORT_QUEUE = "report"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.ingest.session import MeetingKey
+from services.ingest.intake.session import MeetingKey
 
 
 @dataclass(frozen=True, slots=True)

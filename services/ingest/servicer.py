@@ -16,19 +16,19 @@ from agent.ingest.v1 import meeting_service_pb2_grpc as meeting_grpc
 from agent.ingest.v1 import recorder_service_pb2_grpc as recorder_grpc
 from kit.auth.principal import current_principal
 from kit.telemetry import logs
-from services.ingest.aftermath import Aftermath
-from services.ingest.chunks import ChunkDoor
-from services.ingest.door import Door, Owner, forwarded_for
-from services.ingest.erasure import Erasure, tombstone_message
+from services.ingest.erasure.erasure import Erasure, tombstone_message
 from services.ingest.errors import MeetingNotFound
-from services.ingest.forward import Forwarder
-from services.ingest.live_meetings import LiveMeetings
+from services.ingest.intake.chunks import ChunkDoor
+from services.ingest.intake.session import MeetingKey
+from services.ingest.intake.stream import AudioStream
+from services.ingest.live.aftermath import Aftermath
+from services.ingest.live.meetings import LiveMeetings
 from services.ingest.meetings import Meetings
-from services.ingest.recordings import Recordings
+from services.ingest.recordings.recordings import Recordings
+from services.ingest.replicas.door import Door, Owner, forwarded_for
+from services.ingest.replicas.forward import Forwarder
 from services.ingest.repository import IngestRepository
-from services.ingest.session import MeetingKey
-from services.ingest.stream import AudioStream
-from services.ingest.watch import Watcher
+from services.ingest.watching.watch import Watcher
 
 _ASK_SECONDS = 2.0
 _GET = attrgetter("meetings.GetMeeting")

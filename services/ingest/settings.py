@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kit.settings import Address, Section, StorageSettings
-from services.ingest.feed import FeedOptions
-from services.ingest.session import SessionLimits
+from services.ingest.intake.session import SessionLimits
+from services.ingest.live.feed import FeedOptions
 from services.ingest.timeline import samples_of
 
 

@@ -8,13 +8,14 @@ import asyncio
 import os
 
 from kit.lifecycle import leave, run
-from services.ingest import app, session
-from services.ingest.journal import Journal
-from services.ingest.live_repository import LiveRepository
-from services.ingest.record import Record
+from services.ingest import app
+from services.ingest.intake import session
+from services.ingest.intake.session import Session
+from services.ingest.intake.track import Track
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.record import Record
+from services.ingest.live.repository import LiveRepository
 from services.ingest.rows import NewSegment, SegmentRow, Tenure
-from services.ingest.session import Session
-from services.ingest.track import Track
 
 _BETWEEN_SECONDS = 1.0
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kit.errors import Unavailable
-from services.connector.record import Record, State
+from services.connector.sessions.record import Record, State
 
 
 class MemoryLedger:

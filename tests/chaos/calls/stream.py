@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from agent.ingest.v1.audio_service_pb2 import StreamAudioRequest
 from kit.rpc.client import open_channel
-from services.connector.backlog import Backlog
-from services.connector.provider import JoinSpec
+from services.connector.provider import Basis, JoinSpec
 from services.connector.spans import Kind
-from services.connector.uplink import Uplink, UplinkRefused
+from services.connector.uplink.backlog import Backlog
+from services.connector.uplink.uplink import Uplink, UplinkRefused
 from tests.chaos.calls.call import TENANT, Call, CallBroken, Doors, open_http, paced, start_meeting
 
 _BACKLOG_BYTES = 64 * 1024 * 1024
@@ -55,7 +55,7 @@ async def hold(call: Call, doors: Doors) -> None:
         await start_meeting(call, http, "realtime")
     async with _open_uplink(call, doors) as uplink:
         uplink.begin(round(1000 * time.time()))
-        tracks = {name: uplink.start_track(name, name.title(), 0) for name in call.sample.tracks}
+        tracks = {name: uplink.start_track(name, name.title(), Basis.OWN_TRACK, 0) for name in call.sample.tracks}
         try:
             async for start, said in paced(call.sample, doors.pace):
                 for name, data in said.items():

@@ -18,9 +18,9 @@ from agent.ingest.v1 import meeting_service_pb2 as mpb
 from kit.auth.principal import DEFAULT_TENANT
 from kit.rpc.calls import held
 from kit.rpc.client import open_channel
-from services.connector.provider import JoinSpec
+from services.connector.provider import Basis, JoinSpec
 from services.connector.spans import Kind
-from services.connector.uplink import Uplink, open_uplink
+from services.connector.uplink.uplink import Uplink, open_uplink
 from tests.e2e.rooms.process import SERVICE_KEY, USER_KEY, RoomProcess, room_process
 from tests.fakes.stt_server import Speech, serving_speech
 from tests.integration.ingest.running import (
@@ -129,7 +129,8 @@ async def speak(uplink: Uplink, script: Script, pace_seconds: float = 0.004) -> 
     for request in script.requests:
         match request.WhichOneof("message"):
             case "track":
-                uplink.start_track(request.track.participant_id, request.track.display_name, request.track.start_sample)
+                start = request.track
+                uplink.start_track(start.participant_id, start.display_name, Basis.OWN_TRACK, start.start_sample)
             case "audio":
                 uplink.audio(request.audio.track, request.audio.start_sample, request.audio.pcm, Kind.OK)
                 await asyncio.sleep(pace_seconds)

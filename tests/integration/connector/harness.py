@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.rpc.client import open_channel
-from services.connector.provider import JoinSpec
-from services.connector.session import SessionOptions
-from services.connector.sessions import Sessions, open_sessions
-from services.connector.sources.room import RoomOptions, RoomProvider
+from services.connector.provider import JoinSpec, Patience, Surroundings
+from services.connector.registry import make_registry
+from services.connector.sessions.session import SessionOptions
+from services.connector.sessions.sessions import Sessions, open_sessions
 from tests.fakes.ingest_server import Ingest, RecordedTrack, serving_ingest
 from tests.fakes.room_server import RoomServer, running_rooms
 from tests.fakes.session_ledger import MemoryLedger
@@ -51,9 +51,10 @@ async def running_connector(
         port = ingest_port or await stack.enter_async_context(serving_ingest(ingest))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}", api_key=TOKEN))
         ledger = MemoryLedger()
-        provider = RoomProvider(RoomOptions(rooms.url, TOKEN, empty_room_seconds=empty_room_seconds))
+        patience = Patience(empty_room=empty_room_seconds)
+        registry = make_registry(Surroundings(rooms.url, TOKEN, patience=patience), "room")
         bounds = SessionOptions(backlog_bytes=8 * 1024 * 1024, ack_seconds=5.0, finish_seconds=15.0)
-        sessions = await stack.enter_async_context(open_sessions({"room": provider}, "room", channel, ledger, bounds))
+        sessions = await stack.enter_async_context(open_sessions(registry, channel, ledger, bounds))
         yield Connector(sessions, rooms, ingest, ledger)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.connector.record import State
+from services.connector.sessions.record import State
 from tests.integration.connector.harness import RATE, ROOM, SPEC, place_of, running_connector, speech_like, track_of
 
 pytestmark = pytest.mark.realtime

@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from kit.clock import now
 from kit.ids import new_id
-from services.connector.record import Record, State
 from services.connector.repository import SessionRepository
+from services.connector.sessions.record import Record, State
 from store.models.connector_sessions import connector_sessions
 from tests.postgres import fresh_database
 

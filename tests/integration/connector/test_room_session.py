@@ -11,7 +11,7 @@ from examples.callers import open_caller, speech_from_samples
 from kit.errors import FailedPrecondition
 from services.connector.errors import ProviderFailed, ProviderUnknown, SessionNotFound
 from services.connector.provider import JoinSpec
-from services.connector.record import State
+from services.connector.sessions.record import State
 from tests.fakes.ingest_server import Ingest, serving_ingest
 from tests.integration.connector.harness import (
     RATE,

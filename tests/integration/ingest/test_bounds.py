@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.ingest.v1 import audio_service_pb2 as pb
-from services.ingest.session import Session
+from services.ingest.intake.session import Session
 from services.ingest.timeline import MAX_AUDIO_BYTES
 from tests.integration.ingest.running import (
     SECONDS,
@@ -132,7 +132,7 @@ async def test_a_full_disk_holds_the_client_up_until_there_is_room_again(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meter = Meter(monkeypatch)
-    monkeypatch.setattr("services.ingest.journal._FULL_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("services.ingest.journal.journal._FULL_RETRY_SECONDS", 0.05)
     with small_disk(tmp_path / "disk", 16) as disk:
         async with running_ingest(
             database_url, tmp_path, journals=disk / "journals", window=WINDOW, heartbeat_seconds=0.1

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from agent.ops.v1 import ops_service_pb2 as ops
-from services.ingest.erasure_repository import ErasureRepository
-from services.ingest.session import MeetingKey
+from services.ingest.erasure.repository import ErasureRepository
+from services.ingest.intake.session import MeetingKey
 from tests.fakes.s3_server import SECRET, serving_s3
 from tests.integration.ingest.running import (
     SECONDS,

@@ -15,8 +15,8 @@ from kit.auth.keys import KeyRing
 from kit.blobs import BlobStore, open_blobs
 from kit.db.engine import Database, open_database
 from kit.lifecycle import Shutdown
-from services.ingest.erasure_repository import ErasureRepository
-from services.ingest.session import MeetingKey
+from services.ingest.erasure.repository import ErasureRepository
+from services.ingest.intake.session import MeetingKey
 from services.report.app import open_report
 from services.report.settings import ReportSettings
 from tests.fakes.connector_server import Connector, serving_connector

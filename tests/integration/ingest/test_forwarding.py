@@ -17,13 +17,13 @@ from kit.auth.keys import KeyRing
 from kit.rpc.calls import held
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer, RpcService, open_server
-from services.ingest.chunks import ChunkDoor
-from services.ingest.door import FORWARDED, Door, caller_of
 from services.ingest.errors import EpochFenced, SequenceGap
-from services.ingest.forward import Forwarder
-from services.ingest.peers import Peers, open_peers
+from services.ingest.intake.chunks import ChunkDoor
+from services.ingest.intake.session import MeetingKey
+from services.ingest.replicas.door import FORWARDED, Door, caller_of
+from services.ingest.replicas.forward import Forwarder
+from services.ingest.replicas.peers import Peers, open_peers
 from services.ingest.servicer import AudioServicer, InternalAudioServicer
-from services.ingest.session import MeetingKey
 from services.ingest.settings import IngestSettings
 from tests.fakes.replicas import Register, Replica
 from tests.integration.ingest.running import SECONDS, SERVICE_KEY, USER_KEY, Stubs, refused, rest, stubs

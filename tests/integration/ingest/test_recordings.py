@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from kit.rpc.calls import held
-from services.ingest import encoding
+from services.ingest.recordings import encoding
 from tests.integration.ingest.running import (
     SECONDS,
     Script,

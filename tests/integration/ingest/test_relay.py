@@ -15,13 +15,13 @@ from agent.ingest.v1 import meeting_service_pb2_grpc as meeting_grpc
 from kit.auth.authenticator import ApiKeys
 from kit.auth.keys import KeyRing
 from kit.rpc.server import RpcService, open_server
-from services.ingest.door import forwarded_for
-from services.ingest.hub import LOOK_AGAIN, Hub
+from services.ingest.intake.session import MeetingKey
 from services.ingest.messages import meeting_message
-from services.ingest.peers import open_peers
-from services.ingest.relay import Relay, Relays, open_relays
+from services.ingest.replicas.door import forwarded_for
+from services.ingest.replicas.peers import open_peers
 from services.ingest.rows import MeetingRow
-from services.ingest.session import MeetingKey
+from services.ingest.watching.hub import LOOK_AGAIN, Hub
+from services.ingest.watching.relay import Relay, Relays, open_relays
 from tests.fakes.replicas import Register, Replica
 from tests.integration.ingest.running import SECONDS, SERVICE_KEY, USER_KEY
 from tests.kit_server import eventually

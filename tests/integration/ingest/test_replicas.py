@@ -13,14 +13,14 @@ from sqlalchemy import func, select, text
 from agent.ingest.v1 import audio_service_pb2 as pb
 from kit.db.engine import Database, DatabaseUnavailable, open_database
 from services.ingest.errors import Fenced, MeetingElsewhere, MeetingNotFound
-from services.ingest.fence import Fence
-from services.ingest.live_repository import LiveRepository
-from services.ingest.replica import Replicas, open_replicas
-from services.ingest.replica_repository import ReplicaRepository
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.track import Track
+from services.ingest.journal.fence import Fence
+from services.ingest.live.repository import LiveRepository
+from services.ingest.replicas.replica import Replicas, open_replicas
+from services.ingest.replicas.repository import ReplicaRepository
 from services.ingest.repository import IngestRepository, is_meeting, lock_meeting
 from services.ingest.rows import Finish, NewMeeting, NewSegment, Tenure
-from services.ingest.session import MeetingKey, Session, SessionLimits
-from services.ingest.track import Track
 from store.models import audio_sessions, meetings, segments, tracks
 from tests.integration.ingest.running import (
     SECONDS,

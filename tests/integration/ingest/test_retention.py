@@ -12,10 +12,10 @@ from kit.clock import now
 from kit.db.engine import Database, open_database
 from kit.ids import new_id
 from kit.queue.worker import open_worker
-from services.ingest.erasure import Erasure
-from services.ingest.erasure_repository import ERASE_BLOBS, QUEUE, ErasureRepository
-from services.ingest.retention import RETAIN, Retention
-from services.ingest.session import MeetingKey
+from services.ingest.erasure.erasure import Erasure
+from services.ingest.erasure.repository import ERASE_BLOBS, QUEUE, ErasureRepository
+from services.ingest.erasure.retention import RETAIN, Retention
+from services.ingest.intake.session import MeetingKey
 from services.ingest.settings import RetentionSettings, TenantRetention
 from tests.integration.ingest.running import SECONDS, serving_ingest
 from tests.kit_server import eventually

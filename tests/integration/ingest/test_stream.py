@@ -241,7 +241,7 @@ async def test_a_full_disk_refuses_new_sessions_and_keeps_the_running_ones(
         meeting_id = await start_meeting(near.ingest.user)
         script = interview(utterances=1)
         async with connected(near.ingest.user, meeting_id, "s") as (call, _):
-            monkeypatch.setattr("services.ingest.live.free_megabytes", lambda directory: 0.5)
+            monkeypatch.setattr("services.ingest.live.meeting.free_megabytes", lambda directory: 0.5)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 async with connected(near.ingest.user, meeting_id, "another"):
                     pass

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from kit.rpc.client import open_channel
 from kit.rpc.status import error_of
-from services.ingest.live import LiveMeeting
+from services.ingest.live.meeting import LiveMeeting
 from tests.fakes.report_server import Report, serving_report
 from tests.fakes.stt_server import Speech, serving_speech
 from tests.integration.ingest.running import (

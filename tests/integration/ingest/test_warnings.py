@@ -164,7 +164,7 @@ async def test_a_disk_that_takes_no_new_session_is_told_to_those_who_watch_a_run
     async with running_ingest(database_url, tmp_path) as near:
         meeting_id = await start_meeting(near.ingest.user)
         async with connected(near.ingest.user, meeting_id, "s"), Watch(near.ingest.user, meeting_id) as watch:
-            monkeypatch.setattr("services.ingest.live.free_megabytes", lambda directory: 0.5)
+            monkeypatch.setattr("services.ingest.live.meeting.free_megabytes", lambda directory: 0.5)
             await eventually(watch.told("journal_disk_full", cleared=False), seconds=SECONDS)
             monkeypatch.undo()
             await eventually(watch.told("journal_disk_full", cleared=True), seconds=SECONDS)

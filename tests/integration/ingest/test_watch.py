@@ -10,8 +10,8 @@ import grpc
 from agent.ingest.v1 import audio_service_pb2 as pb
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from kit.rpc.calls import held
+from services.ingest.intake.session import MeetingKey
 from services.ingest.repository import IngestRepository
-from services.ingest.session import MeetingKey
 from store.models import meetings
 from tests.integration.ingest.running import (
     SECONDS,

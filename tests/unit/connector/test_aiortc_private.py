@@ -10,8 +10,8 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import HeaderExtensions, RtpPacket
 
-from services.connector.sources import aiortc_private
-from services.connector.sources.receiver import OpusPacket
+from services.connector.receive.receiver import OpusPacket
+from services.connector.webrtc import aiortc_private
 
 
 async def test_a_receiver_still_has_what_the_tap_replaces() -> None:
@@ -75,7 +75,7 @@ def test_installing_asks_senders_for_dtx_and_recovery_and_shortens_consent() -> 
 
 
 async def test_an_answer_asks_for_opus_with_dtx_and_recovery_and_for_no_video() -> None:
-    from services.connector.sources.peer import PeerLink
+    from services.connector.webrtc.peer import PeerLink
 
     aiortc_private.install()
     offering = RTCPeerConnection(RTCConfiguration(iceServers=[]))

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ingest.v1.audio_service_pb2 import SessionEnd, StreamAudioRequest, TrackStart
-from services.connector.backlog import Backlog, BacklogLost
-from services.connector.framing import Framer
 from services.connector.spans import Kind, Reason, silence
+from services.connector.uplink.backlog import Backlog, BacklogLost
+from services.connector.uplink.framing import Framer
 from tests.fakes.ingest_server import RecordedSession
 
 

@@ -2,8 +2,8 @@
 
 from agent.common.v1.audio_pb2 import AudioKind, GapReason
 from agent.ingest.v1.audio_service_pb2 import StreamAudioRequest
-from services.connector.framing import FRAME_BYTES, Framer
 from services.connector.spans import Kind, Reason, silence
+from services.connector.uplink.framing import FRAME_BYTES, Framer
 
 
 def test_packets_are_gathered_into_messages_of_100_ms() -> None:

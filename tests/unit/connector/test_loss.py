@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from examples.callers import speech_from_samples
-from services.connector.sources.opus import OpusDecoder
-from services.connector.sources.receiver import AudioReceiver, OpusPacket
-from services.connector.sources.timeline import Timeline
+from services.connector.receive.opus import OpusDecoder
+from services.connector.receive.receiver import AudioReceiver, OpusPacket
+from services.connector.receive.timeline import Timeline
 from tests.fakes.spans import RecordedSpans
 from tests.integration.connector.harness import place_of, speech_like
 

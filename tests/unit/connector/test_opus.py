@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from examples.callers import speech_from_samples
-from services.connector.sources.opus import OpusDecoder, OpusUndecodable, load
+from services.connector.receive.opus import OpusDecoder, OpusUndecodable, load
 
 
 def tone(seconds: float, rate: int = 16_000) -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.connector.sources.receiver import AudioReceiver, OpusPacket
-from services.connector.sources.timeline import Timeline
+from services.connector.receive.receiver import AudioReceiver, OpusPacket
+from services.connector.receive.timeline import Timeline
 from services.connector.spans import SAMPLE_RATE
 from tests.fakes.spans import NumberedDecoder, RecordedSpans, numbered
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from services.ingest.accounts import participant_accounts
-from services.ingest.coverage import Coverage, Interval
-from services.ingest.session import MeetingKey, Session, SessionLimits
-from services.ingest.track import Span, SpanKind, Track
+from services.ingest.coverage.accounts import participant_accounts
+from services.ingest.coverage.coverage import Coverage, Interval
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.track import Span, SpanKind, Track
 
 SECOND = 16_000
 

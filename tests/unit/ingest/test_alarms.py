@@ -10,10 +10,10 @@ import pytest
 from agent.common.v1 import audio_pb2
 from agent.ingest.v1 import audio_service_pb2 as pb
 from agent.ingest.v1 import meeting_service_pb2 as mpb
-from services.ingest.alarms import Alarms, Told
-from services.ingest.fence import Fence
-from services.ingest.hub import Hub
-from services.ingest.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.journal.fence import Fence
+from services.ingest.live.alarms import Alarms, Told
+from services.ingest.watching.hub import Hub
 
 KEY = MeetingKey("t", "m")
 SECOND = 16_000

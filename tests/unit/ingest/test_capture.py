@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.connector.sources.opus import OpusDecoder
-from services.ingest.capture import ALIVE_SAMPLES, DEAD_SAMPLES, MISSING_SAMPLES, CaptureWatch
+from services.connector.receive.opus import OpusDecoder
+from services.ingest.intake.track import SpanKind
+from services.ingest.live.capture import ALIVE_SAMPLES, DEAD_SAMPLES, MISSING_SAMPLES, CaptureWatch
 from services.ingest.timeline import SAMPLE_RATE_HERTZ
-from services.ingest.track import SpanKind
 
 SECOND = SAMPLE_RATE_HERTZ
 FRAME = SECOND // 10

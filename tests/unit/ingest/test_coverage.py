@@ -5,9 +5,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.coverage import Coverage, Interval, TrackAccount, account, totals
+from services.ingest.coverage.coverage import Coverage, Interval, TrackAccount, account, totals
+from services.ingest.intake.track import Span, SpanKind
 from services.ingest.timeline import milliseconds_of
-from services.ingest.track import Span, SpanKind
 
 MS = 16
 

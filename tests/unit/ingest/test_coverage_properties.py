@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.common.v1 import audio_pb2
 from agent.ingest.v1 import audio_service_pb2 as pb
-from services.ingest.accounts import coverage_message, duration_ms, participant_accounts
-from services.ingest.coverage import Coverage
-from services.ingest.ending import finish_of
-from services.ingest.fence import Fence
-from services.ingest.session import MeetingKey, Session, SessionLimits
+from services.ingest.coverage.accounts import coverage_message, duration_ms, participant_accounts
+from services.ingest.coverage.coverage import Coverage
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.track import Track
+from services.ingest.journal.fence import Fence
+from services.ingest.live.ending import finish_of
 from services.ingest.timeline import MAX_AUDIO_BYTES
-from services.ingest.track import Track
 from tests.effort import explore
 
 KEY = MeetingKey("t", "m")

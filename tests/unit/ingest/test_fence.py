@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from services.ingest.errors import Fenced
-from services.ingest.fence import Fence, epochs, meeting_directories, remove_journals, remove_leftovers
-from services.ingest.journal import Journal
-from services.ingest.part import Part, has_journals
+from services.ingest.journal.fence import Fence, epochs, meeting_directories, remove_journals, remove_leftovers
+from services.ingest.journal.journal import Journal
+from services.ingest.journal.part import Part, has_journals
+from services.ingest.journal.record import Record, RecordKind
 from services.ingest.pulse import Pulse
-from services.ingest.record import Record, RecordKind
 
 
 def record(sequence: int, size: int = 20) -> Record:

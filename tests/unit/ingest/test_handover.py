@@ -10,8 +10,8 @@ import pytest
 from agent.common.v1 import audio_pb2 as audio
 from agent.ingest.v1 import audio_service_pb2 as pb
 from services.ingest.errors import Fenced
-from services.ingest.fence import Fence
-from services.ingest.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.journal.fence import Fence
 
 KEY = MeetingKey("default", "m")
 

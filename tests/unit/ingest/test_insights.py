@@ -2,7 +2,7 @@
 
 from agent.common.v1 import report_pb2
 from agent.ingest.v1 import meeting_service_pb2 as pb
-from services.ingest.insights import Insights
+from services.ingest.watching.insights import Insights
 
 
 def talk(duration_ms: int) -> pb.LiveInsight:

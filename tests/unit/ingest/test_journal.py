@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.errors import JournalFailed
-from services.ingest.fence import Fence
-from services.ingest.journal import Journal, JournalReader
-from services.ingest.part import HEADER_BYTES, MAGIC, PartHeader, session_ids
+from services.ingest.journal.fence import Fence
+from services.ingest.journal.journal import Journal, JournalReader
+from services.ingest.journal.part import HEADER_BYTES, MAGIC, PartHeader, session_ids
+from services.ingest.journal.record import HEADER, Record, RecordKind, decode
 from services.ingest.pulse import Pulse
-from services.ingest.record import HEADER, Record, RecordKind, decode
 
 FIRST = PartHeader(1, 0, 0).encode()
 
@@ -186,7 +186,7 @@ async def test_what_was_appended_is_on_disk_when_the_writer_is_cancelled(tmp_pat
 
 async def test_a_full_disk_is_waited_for_with_nothing_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, _, pulse = open_journal(tmp_path / "m")
-    monkeypatch.setattr("services.ingest.journal._FULL_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("services.ingest.journal.journal._FULL_RETRY_SECONDS", 0.01)
     full, real = True, os.pwrite
 
     def pwrite(descriptor: int, data: bytes, offset: int) -> int:

@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kit.errors import Unavailable
 from services.ingest.errors import Fenced
-from services.ingest.fence import Fence
-from services.ingest.journal import Journal, JournalReader
-from services.ingest.part import SUFFIX
+from services.ingest.journal.fence import Fence
+from services.ingest.journal.journal import Journal, JournalReader
+from services.ingest.journal.part import SUFFIX
+from services.ingest.journal.record import MAX_PAYLOAD_BYTES, Record, RecordKind, decode
 from services.ingest.pulse import Pulse
-from services.ingest.record import MAX_PAYLOAD_BYTES, Record, RecordKind, decode
 from tests.effort import effort, explore
 
 SIZES = (0, 1, 20, 300, 5_000, 5_000, 300_000, MAX_PAYLOAD_BYTES - 8)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.ingest.encoding import FORMATS, encode
-from services.ingest.mixing import BLOCK_SAMPLES, SealedTrack, mix
+from services.ingest.recordings.encoding import FORMATS, encode
+from services.ingest.recordings.mixing import BLOCK_SAMPLES, SealedTrack, mix
 
 Pcm = NDArray[np.int16]
 

@@ -27,10 +27,10 @@ from services.ingest.errors import (
     StreamProtocolBroken,
     TrackUnknown,
 )
-from services.ingest.fence import Fence
-from services.ingest.part import SUFFIX
-from services.ingest.record import MAX_PAYLOAD_BYTES, RecordKind
-from services.ingest.session import MeetingKey, Session, SessionLimits
+from services.ingest.intake.session import MeetingKey, Session, SessionLimits
+from services.ingest.journal.fence import Fence
+from services.ingest.journal.part import SUFFIX
+from services.ingest.journal.record import MAX_PAYLOAD_BYTES, RecordKind
 from services.ingest.timeline import MAX_AUDIO_BYTES
 from tests.effort import explore
 

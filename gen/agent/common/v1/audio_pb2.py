@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61gent/common/v1/audio.proto\x12\x0f\x61gent.common.v1*w\n\tAudioKind\x12\x1a\n\x16\x41UDIO_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rAUDIO_KIND_OK\x10\x01\x12\x12\n\x0e\x41UDIO_KIND_FEC\x10\x02\x12\x12\n\x0e\x41UDIO_KIND_PLC\x10\x03\x12\x13\n\x0f\x41UDIO_KIND_FILL\x10\x04*\x86\x01\n\tGapReason\x12\x1a\n\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10GAP_REASON_MUTED\x10\x01\x12\x19\n\x15GAP_REASON_NO_PACKETS\x10\x02\x12\x17\n\x13GAP_REASON_OVERFLOW\x10\x03\x12\x13\n\x0fGAP_REASON_AWAY\x10\x04*}\n\x0cSpeakerBasis\x12\x1d\n\x19SPEAKER_BASIS_UNSPECIFIED\x10\x00\x12\x1b\n\x17SPEAKER_BASIS_OWN_TRACK\x10\x01\x12\x18\n\x14SPEAKER_BASIS_ROSTER\x10\x02\x12\x17\n\x13SPEAKER_BASIS_GUESS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61gent/common/v1/audio.proto\x12\x0f\x61gent.common.v1*w\n\tAudioKind\x12\x1a\n\x16\x41UDIO_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rAUDIO_KIND_OK\x10\x01\x12\x12\n\x0e\x41UDIO_KIND_FEC\x10\x02\x12\x12\n\x0e\x41UDIO_KIND_PLC\x10\x03\x12\x13\n\x0f\x41UDIO_KIND_FILL\x10\x04*\xa0\x01\n\tGapReason\x12\x1a\n\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10GAP_REASON_MUTED\x10\x01\x12\x19\n\x15GAP_REASON_NO_PACKETS\x10\x02\x12\x17\n\x13GAP_REASON_OVERFLOW\x10\x03\x12\x13\n\x0fGAP_REASON_AWAY\x10\x04\x12\x18\n\x14GAP_REASON_WITHDRAWN\x10\x05*}\n\x0cSpeakerBasis\x12\x1d\n\x19SPEAKER_BASIS_UNSPECIFIED\x10\x00\x12\x1b\n\x17SPEAKER_BASIS_OWN_TRACK\x10\x01\x12\x18\n\x14SPEAKER_BASIS_ROSTER\x10\x02\x12\x17\n\x13SPEAKER_BASIS_GUESS\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIOKIND']._serialized_start=48
   _globals['_AUDIOKIND']._serialized_end=167
   _globals['_GAPREASON']._serialized_start=170
-  _globals['_GAPREASON']._serialized_end=304
-  _globals['_SPEAKERBASIS']._serialized_start=306
-  _globals['_SPEAKERBASIS']._serialized_end=431
+  _globals['_GAPREASON']._serialized_end=330
+  _globals['_SPEAKERBASIS']._serialized_start=332
+  _globals['_SPEAKERBASIS']._serialized_end=457
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,8 @@ class _GapReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapReason.V
     """The sender of this stream dropped audio because its buffer was full."""
     GAP_REASON_AWAY: _GapReason.ValueType  # 4
     """The session was away (a restart of the connector)."""
+    GAP_REASON_WITHDRAWN: _GapReason.ValueType  # 5
+    """The participant withdrew from the recording."""
 
 class GapReason(_GapReason, metaclass=_GapReasonEnumTypeWrapper):
     """GapReason says why a span of a track has no samples."""
@@ -80,6 +82,8 @@ GAP_REASON_OVERFLOW: GapReason.ValueType  # 3
 """The sender of this stream dropped audio because its buffer was full."""
 GAP_REASON_AWAY: GapReason.ValueType  # 4
 """The session was away (a restart of the connector)."""
+GAP_REASON_WITHDRAWN: GapReason.ValueType  # 5
+"""The participant withdrew from the recording."""
 Global___GapReason: _TypeAlias = GapReason  # noqa: Y015
 
 class _SpeakerBasis:

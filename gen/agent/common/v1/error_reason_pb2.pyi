@@ -155,6 +155,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The provider refused or could not be reached.
     {"reason": "ERROR_REASON_PROVIDER_FAILED", "metadata": {"provider": "room"}}
     """
+    ERROR_REASON_PROVIDER_DISABLED: _ErrorReason.ValueType  # 83
+    """The provider is known and not switched on; the message says what to set.
+    {"reason": "ERROR_REASON_PROVIDER_DISABLED", "metadata": {"provider": "browser"}}
+    """
+    ERROR_REASON_PROVIDER_BREAKER_OPEN: _ErrorReason.ValueType  # 84
+    """The provider's circuit breaker is open; google.rpc.RetryInfo says until when.
+    {"reason": "ERROR_REASON_PROVIDER_BREAKER_OPEN", "metadata": {"provider": "sberjazz"}}
+    """
+    ERROR_REASON_OPERATION_IN_PROGRESS: _ErrorReason.ValueType  # 85
+    """Another operation on the same meeting is under way.
+    {"reason": "ERROR_REASON_OPERATION_IN_PROGRESS", "metadata": {"meetingId": "x", "operation": "join"}}
+    """
+    ERROR_REASON_PARTICIPANT_NOT_FOUND: _ErrorReason.ValueType  # 86
+    """The session is in no call that has such a participant.
+    {"reason": "ERROR_REASON_PARTICIPANT_NOT_FOUND", "metadata": {"participantId": "x"}}
+    """
+    ERROR_REASON_PUBLICATION_NOT_FOUND: _ErrorReason.ValueType  # 87
+    """There is no such publication, or no longer.
+    {"reason": "ERROR_REASON_PUBLICATION_NOT_FOUND", "metadata": {"publicationId": "x"}}
+    """
+    ERROR_REASON_OFFER_UNUSABLE: _ErrorReason.ValueType  # 88
+    """An offer cannot be answered; the message says why.
+    {"reason": "ERROR_REASON_OFFER_UNUSABLE", "metadata": {"detail": "no audio line"}}
+    """
     ERROR_REASON_REPORT_NOT_READY: _ErrorReason.ValueType  # 100
     """The report is not built yet; google.rpc.RetryInfo says when to look again.
     {"reason": "ERROR_REASON_REPORT_NOT_READY", "metadata": {"meetingId": "x"}}
@@ -300,6 +324,30 @@ ERROR_REASON_PROVIDER_UNKNOWN: ErrorReason.ValueType  # 81
 ERROR_REASON_PROVIDER_FAILED: ErrorReason.ValueType  # 82
 """The provider refused or could not be reached.
 {"reason": "ERROR_REASON_PROVIDER_FAILED", "metadata": {"provider": "room"}}
+"""
+ERROR_REASON_PROVIDER_DISABLED: ErrorReason.ValueType  # 83
+"""The provider is known and not switched on; the message says what to set.
+{"reason": "ERROR_REASON_PROVIDER_DISABLED", "metadata": {"provider": "browser"}}
+"""
+ERROR_REASON_PROVIDER_BREAKER_OPEN: ErrorReason.ValueType  # 84
+"""The provider's circuit breaker is open; google.rpc.RetryInfo says until when.
+{"reason": "ERROR_REASON_PROVIDER_BREAKER_OPEN", "metadata": {"provider": "sberjazz"}}
+"""
+ERROR_REASON_OPERATION_IN_PROGRESS: ErrorReason.ValueType  # 85
+"""Another operation on the same meeting is under way.
+{"reason": "ERROR_REASON_OPERATION_IN_PROGRESS", "metadata": {"meetingId": "x", "operation": "join"}}
+"""
+ERROR_REASON_PARTICIPANT_NOT_FOUND: ErrorReason.ValueType  # 86
+"""The session is in no call that has such a participant.
+{"reason": "ERROR_REASON_PARTICIPANT_NOT_FOUND", "metadata": {"participantId": "x"}}
+"""
+ERROR_REASON_PUBLICATION_NOT_FOUND: ErrorReason.ValueType  # 87
+"""There is no such publication, or no longer.
+{"reason": "ERROR_REASON_PUBLICATION_NOT_FOUND", "metadata": {"publicationId": "x"}}
+"""
+ERROR_REASON_OFFER_UNUSABLE: ErrorReason.ValueType  # 88
+"""An offer cannot be answered; the message says why.
+{"reason": "ERROR_REASON_OFFER_UNUSABLE", "metadata": {"detail": "no audio line"}}
 """
 ERROR_REASON_REPORT_NOT_READY: ErrorReason.ValueType  # 100
 """The report is not built yet; google.rpc.RetryInfo says when to look again.

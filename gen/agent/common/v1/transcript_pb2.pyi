@@ -41,6 +41,8 @@ class _CoverageKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Coverage
     """Never arrived."""
     COVERAGE_KIND_PENDING: _CoverageKind.ValueType  # 6
     """Durable, and not yet decided."""
+    COVERAGE_KIND_WITHDRAWN: _CoverageKind.ValueType  # 7
+    """Not recorded because the participant withdrew."""
 
 class CoverageKind(_CoverageKind, metaclass=_CoverageKindEnumTypeWrapper):
     """CoverageKind says what became of a span of a participant's time."""
@@ -59,6 +61,8 @@ COVERAGE_KIND_LOST: CoverageKind.ValueType  # 5
 """Never arrived."""
 COVERAGE_KIND_PENDING: CoverageKind.ValueType  # 6
 """Durable, and not yet decided."""
+COVERAGE_KIND_WITHDRAWN: CoverageKind.ValueType  # 7
+"""Not recorded because the participant withdrew."""
 Global___CoverageKind: _TypeAlias = CoverageKind  # noqa: Y015
 
 @_typing.final
@@ -209,6 +213,7 @@ class CoverageTotals(_message.Message):
     CONCEALED_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     transcribed: _builtins.int
     """Speech that stands in the transcript."""
     silent: _builtins.int
@@ -221,6 +226,8 @@ class CoverageTotals(_message.Message):
     """Never arrived."""
     pending: _builtins.int
     """Durable, and not yet decided."""
+    withdrawn: _builtins.int
+    """Not recorded because the participant withdrew."""
     def __init__(
         self,
         *,
@@ -230,10 +237,11 @@ class CoverageTotals(_message.Message):
         concealed: _builtins.int = ...,
         lost: _builtins.int = ...,
         pending: _builtins.int = ...,
+        withdrawn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concealed", b"concealed", "lost", b"lost", "muted", b"muted", "pending", b"pending", "silent", b"silent", "transcribed", b"transcribed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concealed", b"concealed", "lost", b"lost", "muted", b"muted", "pending", b"pending", "silent", b"silent", "transcribed", b"transcribed", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

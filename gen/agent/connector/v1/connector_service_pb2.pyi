@@ -5,7 +5,9 @@ The connector joins a call as a visible recorder and sends each participant's
 audio to ingest.
 """
 
+from agent.common.v1 import audio_pb2 as _audio_pb2
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -147,6 +149,10 @@ class Session(_message.Message):
     JOIN_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    TRANSITIONS_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Identifier of the session."""
     meeting_id: _builtins.str
@@ -159,6 +165,8 @@ class Session(_message.Message):
     """Why it is in this state."""
     attempts: _builtins.int
     """Connections to the call so far."""
+    epoch: _builtins.int
+    """How often it was taken up by a connector: 1 until a replica took it over."""
     @_builtins.property
     def participants(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionParticipant]:
         """Participants heard now."""
@@ -170,6 +178,20 @@ class Session(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the state last changed."""
+
+    @_builtins.property
+    def last_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When its connector last said that it lives; unset before."""
+
+    @_builtins.property
+    def transitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionTransition]:
+        """What it went through, newest first: all of it from GetStatus, the last five
+        from ListSessions.
+        """
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentNotice]:
+        """Who was told of the recording."""
 
     def __init__(
         self,
@@ -183,10 +205,14 @@ class Session(_message.Message):
         join_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         attempts: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        last_seen_time: _timestamp_pb2.Timestamp | None = ...,
+        transitions: _abc.Iterable[Global___SessionTransition] | None = ...,
+        notices: _abc.Iterable[Global___ConsentNotice] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["join_time", b"join_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["join_time", b"join_time", "last_seen_time", b"last_seen_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "join_time", b"join_time", "meeting_id", b"meeting_id", "participants", b"participants", "provider", b"provider", "reason", b"reason", "session_id", b"session_id", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "epoch", b"epoch", "join_time", b"join_time", "last_seen_time", b"last_seen_time", "meeting_id", b"meeting_id", "notices", b"notices", "participants", b"participants", "provider", b"provider", "reason", b"reason", "session_id", b"session_id", "state", b"state", "transitions", b"transitions", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +228,8 @@ class SessionParticipant(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     MUTED_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     participant_id: _builtins.str
     """Identifier of the participant."""
     display_name: _builtins.str
@@ -210,6 +238,10 @@ class SessionParticipant(_message.Message):
     """Whether they are muted."""
     loss: _builtins.float
     """Share of packets lost over the last seconds, in [0, 1]."""
+    basis: _audio_pb2.SpeakerBasis.ValueType
+    """How we know who it is."""
+    withdrawn: _builtins.bool
+    """Whether they withdrew from the recording."""
     def __init__(
         self,
         *,
@@ -217,10 +249,12 @@ class SessionParticipant(_message.Message):
         display_name: _builtins.str = ...,
         muted: _builtins.bool = ...,
         loss: _builtins.float = ...,
+        basis: _audio_pb2.SpeakerBasis.ValueType = ...,
+        withdrawn: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "loss", b"loss", "muted", b"muted", "participant_id", b"participant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "display_name", b"display_name", "loss", b"loss", "muted", b"muted", "participant_id", b"participant_id", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,19 +268,23 @@ class LeaveRequest(_message.Message):
 
     MEETING_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     meeting_id: _builtins.str
     """Identifier of the meeting."""
     reason: _builtins.str
     """Why, for the record."""
+    provider: _builtins.str
+    """Provider that the session must go through; any if empty."""
     def __init__(
         self,
         *,
         meeting_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,16 +321,24 @@ class ReconnectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MEETING_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     meeting_id: _builtins.str
     """Identifier of the meeting."""
+    provider: _builtins.str
+    """Provider that the session must go through; any if empty."""
+    reason: _builtins.str
+    """Why, for the record."""
     def __init__(
         self,
         *,
         meeting_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,16 +375,20 @@ class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MEETING_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     meeting_id: _builtins.str
     """Identifier of the meeting."""
+    provider: _builtins.str
+    """Provider that the session must go through; any if empty."""
     def __init__(
         self,
         *,
         meeting_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,19 +478,27 @@ class ListSessionsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Number of sessions at most; 50 if zero, 500 at most."""
     page_token: _builtins.str
     """Token from an earlier answer."""
+    provider: _builtins.str
+    """Provider to show; all if empty."""
+    active: _builtins.bool
+    """Whether only sessions that are not over are shown."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        active: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,16 +539,20 @@ class ReconcileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Sessions to look at, at most; the setting if zero."""
+    provider: _builtins.str
+    """Provider to look at; all if empty."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,19 +566,33 @@ class ReconcileResponse(_message.Message):
 
     SCANNED_FIELD_NUMBER: _builtins.int
     REJOINED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    BREAKERS_RESET_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
     scanned: _builtins.int
     """Sessions looked at."""
     rejoined: _builtins.int
     """Sessions rejoined."""
+    failed: _builtins.int
+    """Sessions that could not be rejoined."""
+    breakers_reset: _builtins.int
+    """Breakers that were closed because of their age."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decision]:
+        """What was decided, session by session."""
+
     def __init__(
         self,
         *,
         scanned: _builtins.int = ...,
         rejoined: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        breakers_reset: _builtins.int = ...,
+        decisions: _abc.Iterable[Global___Decision] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rejoined", b"rejoined", "scanned", b"scanned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers_reset", b"breakers_reset", "decisions", b"decisions", "failed", b"failed", "rejoined", b"rejoined", "scanned", b"scanned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -529,16 +605,20 @@ class LivePullRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Sessions to look at, at most; the setting if zero."""
+    provider: _builtins.str
+    """Provider to look at; all if empty."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -554,6 +634,10 @@ class LivePullResponse(_message.Message):
     PULLED_FIELD_NUMBER: _builtins.int
     INGESTED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    INVALID_CHUNKS_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    RECONNECTED_FIELD_NUMBER: _builtins.int
     scanned: _builtins.int
     """Sessions looked at."""
     pulled: _builtins.int
@@ -562,6 +646,14 @@ class LivePullResponse(_message.Message):
     """Chunks stored."""
     failed: _builtins.int
     """Sessions that failed."""
+    connected: _builtins.int
+    """Sessions that are in their call."""
+    invalid_chunks: _builtins.int
+    """Chunks that could not be read."""
+    duplicates: _builtins.int
+    """Chunks that had come before."""
+    reconnected: _builtins.int
+    """Sessions sent to reconnect after too many failures in a row."""
     def __init__(
         self,
         *,
@@ -569,10 +661,14 @@ class LivePullResponse(_message.Message):
         pulled: _builtins.int = ...,
         ingested: _builtins.int = ...,
         failed: _builtins.int = ...,
+        connected: _builtins.int = ...,
+        invalid_chunks: _builtins.int = ...,
+        duplicates: _builtins.int = ...,
+        reconnected: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "ingested", b"ingested", "pulled", b"pulled", "scanned", b"scanned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "duplicates", b"duplicates", "failed", b"failed", "ingested", b"ingested", "invalid_chunks", b"invalid_chunks", "pulled", b"pulled", "reconnected", b"reconnected", "scanned", b"scanned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -634,15 +730,31 @@ class CircuitBreaker(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    PROBE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Name of the provider."""
     state: _builtins.str
     """State: "closed", "open" or "half_open"."""
     failures: _builtins.int
     """Failures in a row."""
+    threshold: _builtins.int
+    """Failures in a row that open it."""
+    last_error: _builtins.str
+    """The last failure, without secrets."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When it entered this state."""
+
+    @_builtins.property
+    def probe_time(self) -> _timestamp_pb2.Timestamp:
+        """When it lets one call through to see; unset while closed."""
+
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakerChange]:
+        """Changes of state, newest first, at most 20."""
 
     def __init__(
         self,
@@ -651,10 +763,14 @@ class CircuitBreaker(_message.Message):
         state: _builtins.str = ...,
         failures: _builtins.int = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
+        threshold: _builtins.int = ...,
+        probe_time: _timestamp_pb2.Timestamp | None = ...,
+        last_error: _builtins.str = ...,
+        history: _abc.Iterable[Global___BreakerChange] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probe_time", b"probe_time", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "provider", b"provider", "since", b"since", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "history", b"history", "last_error", b"last_error", "probe_time", b"probe_time", "provider", b"provider", "since", b"since", "state", b"state", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -668,19 +784,23 @@ class ResetCircuitBreakerRequest(_message.Message):
 
     PROVIDER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_STATE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Name of the provider."""
     reason: _builtins.str
     """Why, for the audit trail."""
+    expected_state: _builtins.str
+    """State the caller saw; a changed state refuses. Empty: whatever it is."""
     def __init__(
         self,
         *,
         provider: _builtins.str = ...,
         reason: _builtins.str = ...,
+        expected_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_state", b"expected_state", "provider", b"provider", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -709,3 +829,485 @@ class ResetCircuitBreakerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResetCircuitBreakerResponse: _TypeAlias = ResetCircuitBreakerResponse  # noqa: Y015
+
+@_typing.final
+class SessionTransition(_message.Message):
+    """SessionTransition is one step of a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    before: Global___SessionState.ValueType
+    """State before."""
+    after: Global___SessionState.ValueType
+    """State after."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        before: Global___SessionState.ValueType = ...,
+        after: Global___SessionState.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionTransition: _TypeAlias = SessionTransition  # noqa: Y015
+
+@_typing.final
+class ConsentNotice(_message.Message):
+    """ConsentNotice says that a participant was told of the recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTICIPANT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    TOLD_TIME_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_TIME_FIELD_NUMBER: _builtins.int
+    participant_id: _builtins.str
+    """Identifier of the participant."""
+    display_name: _builtins.str
+    """Name as shown at that time."""
+    channel: _builtins.str
+    """How they were told: "chat" or "roster"."""
+    @_builtins.property
+    def told_time(self) -> _timestamp_pb2.Timestamp:
+        """When they were told."""
+
+    @_builtins.property
+    def withdrawn_time(self) -> _timestamp_pb2.Timestamp:
+        """When they withdrew; unset if they did not."""
+
+    def __init__(
+        self,
+        *,
+        participant_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        told_time: _timestamp_pb2.Timestamp | None = ...,
+        withdrawn_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["told_time", b"told_time", "withdrawn_time", b"withdrawn_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "display_name", b"display_name", "participant_id", b"participant_id", "told_time", b"told_time", "withdrawn_time", b"withdrawn_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentNotice: _TypeAlias = ConsentNotice  # noqa: Y015
+
+@_typing.final
+class BreakerChange(_message.Message):
+    """BreakerChange is one change of a breaker's state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """State after: "closed", "open" or "half_open"."""
+    reason: _builtins.str
+    """Why: "failures", "probe", "manual", "age" or the last error."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it changed."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "state", b"state", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakerChange: _TypeAlias = BreakerChange  # noqa: Y015
+
+@_typing.final
+class ListProvidersRequest(_message.Message):
+    """ListProvidersRequest asks for every provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProvidersRequest: _TypeAlias = ListProvidersRequest  # noqa: Y015
+
+@_typing.final
+class ListProvidersResponse(_message.Message):
+    """ListProvidersResponse holds the providers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
+        """The providers, by name."""
+
+    def __init__(
+        self,
+        *,
+        providers: _abc.Iterable[Global___Provider] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProvidersResponse: _TypeAlias = ListProvidersResponse  # noqa: Y015
+
+@_typing.final
+class Provider(_message.Message):
+    """Provider is a kind of call that can be joined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    OWN_TRACKS_FIELD_NUMBER: _builtins.int
+    MUTE_SIGNALS_FIELD_NUMBER: _builtins.int
+    PULL_FIELD_NUMBER: _builtins.int
+    CHAT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FORM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name in requests and settings."""
+    summary: _builtins.str
+    """One line on what it joins."""
+    available: _builtins.bool
+    """Whether it is switched on and can be used."""
+    hint: _builtins.str
+    """What to do to use it; empty when available."""
+    default: _builtins.bool
+    """Whether meetings that name no provider go through it."""
+    own_tracks: _builtins.bool
+    """Whether each voice comes alone."""
+    mute_signals: _builtins.bool
+    """Whether the call says who is muted."""
+    pull: _builtins.bool
+    """Whether audio is fetched in chunks."""
+    chat: _builtins.bool
+    """Whether the recorder can post its notice."""
+    address_form: _builtins.str
+    """Form of the address it joins, for example "https://host/rooms/NAME"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        available: _builtins.bool = ...,
+        hint: _builtins.str = ...,
+        default: _builtins.bool = ...,
+        own_tracks: _builtins.bool = ...,
+        mute_signals: _builtins.bool = ...,
+        pull: _builtins.bool = ...,
+        chat: _builtins.bool = ...,
+        address_form: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_form", b"address_form", "available", b"available", "chat", b"chat", "default", b"default", "hint", b"hint", "mute_signals", b"mute_signals", "name", b"name", "own_tracks", b"own_tracks", "pull", b"pull", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class ListDecisionsRequest(_message.Message):
+    """ListDecisionsRequest asks for one page of the ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Provider to show; all if empty."""
+    meeting_id: _builtins.str
+    """Meeting to show; all if empty."""
+    page_size: _builtins.int
+    """Number of rows at most; 50 if zero, 500 at most."""
+    page_token: _builtins.str
+    """Token from an earlier answer."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        meeting_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsRequest: _TypeAlias = ListDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListDecisionsResponse(_message.Message):
+    """ListDecisionsResponse holds one page of the ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token for the next page; empty at the end."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decision]:
+        """The decisions, newest first."""
+
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___Decision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsResponse: _TypeAlias = ListDecisionsResponse  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """Decision is one line of the ledger of reconciliation: what was wanted, what was
+    seen, what was done.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DESIRED_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting; empty for a breaker."""
+    session_id: _builtins.str
+    """Identifier of the session; empty for a breaker."""
+    provider: _builtins.str
+    """Provider concerned."""
+    desired: _builtins.str
+    """What ought to be: "in_call", "out_of_call" or "closed"."""
+    observed: _builtins.str
+    """What was seen, for example "stale for 42 s"."""
+    action: _builtins.str
+    """What was done: "none", "rejoin", "reconnect", "finish", "fail", "reset"."""
+    reason: _builtins.str
+    """Why, and what came of it."""
+    source: _builtins.str
+    """Who asked: "worker" or "operator"."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        meeting_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        desired: _builtins.str = ...,
+        observed: _builtins.str = ...,
+        action: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "desired", b"desired", "meeting_id", b"meeting_id", "observed", b"observed", "provider", b"provider", "reason", b"reason", "session_id", b"session_id", "source", b"source", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class WithdrawConsentRequest(_message.Message):
+    """WithdrawConsentRequest names the participant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_ID_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting."""
+    participant_id: _builtins.str
+    """Identifier of the participant."""
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+        participant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "participant_id", b"participant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawConsentRequest: _TypeAlias = WithdrawConsentRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawConsentResponse(_message.Message):
+    """WithdrawConsentResponse confirms it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notice(self) -> Global___ConsentNotice:
+        """The notice with its time of withdrawal."""
+
+    def __init__(
+        self,
+        *,
+        notice: Global___ConsentNotice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawConsentResponse: _TypeAlias = WithdrawConsentResponse  # noqa: Y015
+
+@_typing.final
+class PublishRequest(_message.Message):
+    """PublishRequest holds an offer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    OFFER_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting."""
+    display_name: _builtins.str
+    """Name of the publisher as shown to others; "Speaker N" if empty."""
+    @_builtins.property
+    def offer(self) -> _httpbody_pb2.HttpBody:
+        """The offer, as `application/sdp`."""
+
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        offer: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "meeting_id", b"meeting_id", "offer", b"offer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
+
+@_typing.final
+class PublishResponse(_message.Message):
+    """PublishResponse holds the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLICATION_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    publication_id: _builtins.str
+    """Identifier of the publication."""
+    @_builtins.property
+    def answer(self) -> _httpbody_pb2.HttpBody:
+        """The answer, as `application/sdp`."""
+
+    def __init__(
+        self,
+        *,
+        publication_id: _builtins.str = ...,
+        answer: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "publication_id", b"publication_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
+
+@_typing.final
+class UnpublishRequest(_message.Message):
+    """UnpublishRequest names a publication."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    PUBLICATION_ID_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """Identifier of the meeting."""
+    publication_id: _builtins.str
+    """Identifier of the publication."""
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+        publication_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id", "publication_id", b"publication_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpublishRequest: _TypeAlias = UnpublishRequest  # noqa: Y015
+
+@_typing.final
+class UnpublishResponse(_message.Message):
+    """UnpublishResponse confirms the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpublishResponse: _TypeAlias = UnpublishResponse  # noqa: Y015

@@ -85,6 +85,31 @@ class ConnectorServiceStub:
                 request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerRequest.SerializeToString,
                 response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerResponse.FromString,
                 _registered_method=True)
+        self.ListProviders = channel.unary_unary(
+                '/agent.connector.v1.ConnectorService/ListProviders',
+                request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersRequest.SerializeToString,
+                response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersResponse.FromString,
+                _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/agent.connector.v1.ConnectorService/ListDecisions',
+                request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
+        self.WithdrawConsent = channel.unary_unary(
+                '/agent.connector.v1.ConnectorService/WithdrawConsent',
+                request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentRequest.SerializeToString,
+                response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentResponse.FromString,
+                _registered_method=True)
+        self.Publish = channel.unary_unary(
+                '/agent.connector.v1.ConnectorService/Publish',
+                request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishRequest.SerializeToString,
+                response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishResponse.FromString,
+                _registered_method=True)
+        self.Unpublish = channel.unary_unary(
+                '/agent.connector.v1.ConnectorService/Unpublish',
+                request_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishRequest.SerializeToString,
+                response_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectorServiceServicer:
@@ -162,6 +187,43 @@ class ConnectorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProviders(self, request, context):
+        """ListProviders says which kinds of call can be joined here, and what each can
+        tell.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """ListDecisions reads the ledger of reconciliation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawConsent(self, request, context):
+        """WithdrawConsent stops recording one participant from this moment on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Publish(self, request, context):
+        """Publish takes a WHIP publisher's offer and answers it; the publisher's audio
+        becomes a participant of the meeting. Over HTTP: 201 with `Location`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unpublish(self, request, context):
+        """Unpublish ends what Publish began.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -214,6 +276,31 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.ResetCircuitBreaker,
                     request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerRequest.FromString,
                     response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerResponse.SerializeToString,
+            ),
+            'ListProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviders,
+                    request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersRequest.FromString,
+                    response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsResponse.SerializeToString,
+            ),
+            'WithdrawConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawConsent,
+                    request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentRequest.FromString,
+                    response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentResponse.SerializeToString,
+            ),
+            'Publish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Publish,
+                    request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishRequest.FromString,
+                    response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishResponse.SerializeToString,
+            ),
+            'Unpublish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unpublish,
+                    request_deserializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishRequest.FromString,
+                    response_serializer=agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -487,6 +574,141 @@ class ConnectorService:
             '/agent.connector.v1.ConnectorService/ResetCircuitBreaker',
             agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerRequest.SerializeToString,
             agent_dot_connector_dot_v1_dot_connector__service__pb2.ResetCircuitBreakerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.connector.v1.ConnectorService/ListProviders',
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersRequest.SerializeToString,
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.connector.v1.ConnectorService/ListDecisions',
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsRequest.SerializeToString,
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.connector.v1.ConnectorService/WithdrawConsent',
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentRequest.SerializeToString,
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.WithdrawConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Publish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.connector.v1.ConnectorService/Publish',
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishRequest.SerializeToString,
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unpublish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.connector.v1.ConnectorService/Unpublish',
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishRequest.SerializeToString,
+            agent_dot_connector_dot_v1_dot_connector__service__pb2.UnpublishResponse.FromString,
             options,
             channel_credentials,
             insecure,

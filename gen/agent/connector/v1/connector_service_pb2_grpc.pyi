@@ -57,6 +57,20 @@ class ConnectorServiceStub:
     """GetCircuitBreaker returns a provider's breaker."""
     ResetCircuitBreaker: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.ResetCircuitBreakerRequest, _connector_service_pb2.ResetCircuitBreakerResponse]
     """ResetCircuitBreaker closes a provider's breaker."""
+    ListProviders: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.ListProvidersRequest, _connector_service_pb2.ListProvidersResponse]
+    """ListProviders says which kinds of call can be joined here, and what each can
+    tell.
+    """
+    ListDecisions: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.ListDecisionsRequest, _connector_service_pb2.ListDecisionsResponse]
+    """ListDecisions reads the ledger of reconciliation, newest first."""
+    WithdrawConsent: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.WithdrawConsentRequest, _connector_service_pb2.WithdrawConsentResponse]
+    """WithdrawConsent stops recording one participant from this moment on."""
+    Publish: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.PublishRequest, _connector_service_pb2.PublishResponse]
+    """Publish takes a WHIP publisher's offer and answers it; the publisher's audio
+    becomes a participant of the meeting. Over HTTP: 201 with `Location`.
+    """
+    Unpublish: _grpc.UnaryUnaryMultiCallable[_connector_service_pb2.UnpublishRequest, _connector_service_pb2.UnpublishResponse]
+    """Unpublish ends what Publish began."""
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -85,6 +99,20 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     """GetCircuitBreaker returns a provider's breaker."""
     ResetCircuitBreaker: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.ResetCircuitBreakerRequest, _connector_service_pb2.ResetCircuitBreakerResponse]  # type: ignore[assignment]
     """ResetCircuitBreaker closes a provider's breaker."""
+    ListProviders: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.ListProvidersRequest, _connector_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
+    """ListProviders says which kinds of call can be joined here, and what each can
+    tell.
+    """
+    ListDecisions: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.ListDecisionsRequest, _connector_service_pb2.ListDecisionsResponse]  # type: ignore[assignment]
+    """ListDecisions reads the ledger of reconciliation, newest first."""
+    WithdrawConsent: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.WithdrawConsentRequest, _connector_service_pb2.WithdrawConsentResponse]  # type: ignore[assignment]
+    """WithdrawConsent stops recording one participant from this moment on."""
+    Publish: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.PublishRequest, _connector_service_pb2.PublishResponse]  # type: ignore[assignment]
+    """Publish takes a WHIP publisher's offer and answers it; the publisher's audio
+    becomes a participant of the meeting. Over HTTP: 201 with `Location`.
+    """
+    Unpublish: _aio.UnaryUnaryMultiCallable[_connector_service_pb2.UnpublishRequest, _connector_service_pb2.UnpublishResponse]  # type: ignore[assignment]
+    """Unpublish ends what Publish began."""
 
 class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConnectorService joins calls and keeps the sessions."""
@@ -170,5 +198,49 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_connector_service_pb2.ResetCircuitBreakerResponse, _abc.Awaitable[_connector_service_pb2.ResetCircuitBreakerResponse]]:
         """ResetCircuitBreaker closes a provider's breaker."""
+
+    @_abc_1.abstractmethod
+    def ListProviders(
+        self,
+        request: _connector_service_pb2.ListProvidersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_service_pb2.ListProvidersResponse, _abc.Awaitable[_connector_service_pb2.ListProvidersResponse]]:
+        """ListProviders says which kinds of call can be joined here, and what each can
+        tell.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDecisions(
+        self,
+        request: _connector_service_pb2.ListDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_service_pb2.ListDecisionsResponse, _abc.Awaitable[_connector_service_pb2.ListDecisionsResponse]]:
+        """ListDecisions reads the ledger of reconciliation, newest first."""
+
+    @_abc_1.abstractmethod
+    def WithdrawConsent(
+        self,
+        request: _connector_service_pb2.WithdrawConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_service_pb2.WithdrawConsentResponse, _abc.Awaitable[_connector_service_pb2.WithdrawConsentResponse]]:
+        """WithdrawConsent stops recording one participant from this moment on."""
+
+    @_abc_1.abstractmethod
+    def Publish(
+        self,
+        request: _connector_service_pb2.PublishRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_service_pb2.PublishResponse, _abc.Awaitable[_connector_service_pb2.PublishResponse]]:
+        """Publish takes a WHIP publisher's offer and answers it; the publisher's audio
+        becomes a participant of the meeting. Over HTTP: 201 with `Location`.
+        """
+
+    @_abc_1.abstractmethod
+    def Unpublish(
+        self,
+        request: _connector_service_pb2.UnpublishRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_service_pb2.UnpublishResponse, _abc.Awaitable[_connector_service_pb2.UnpublishResponse]]:
+        """Unpublish ends what Publish began."""
 
 def add_ConnectorServiceServicer_to_server(servicer: ConnectorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from agent.common.v1 import access_pb2 as agent_dot_common_dot_v1_dot_access__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agent/ingest/v1/recorder_service.proto\x12\x0f\x61gent.ingest.v1\x1a\x1c\x61gent/common/v1/access.proto\"N\n\x15StartRecordingRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x14\n\x0c\x64uration_sec\x18\x02 \x01(\x05\x12\x12\n\ntranscribe\x18\x03 \x01(\x08\"G\n\x16StartRecordingResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\"\x1b\n\x19GetRecordingStatusRequest\"K\n\x1aGetRecordingStatusResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\"\x16\n\x14StopRecordingRequest\"F\n\x15StopRecordingResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\"d\n\tRecording\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x12\n\nmeeting_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t2\xea\x02\n\x0fRecorderService\x12m\n\x0eStartRecording\x12&.agent.ingest.v1.StartRecordingRequest\x1a\'.agent.ingest.v1.StartRecordingResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x12|\n\x12GetRecordingStatus\x12*.agent.ingest.v1.GetRecordingStatusRequest\x1a+.agent.ingest.v1.GetRecordingStatusResponse\"\r\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x12j\n\rStopRecording\x12%.agent.ingest.v1.StopRecordingRequest\x1a&.agent.ingest.v1.StopRecordingResponse\"\n\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agent/ingest/v1/recorder_service.proto\x12\x0f\x61gent.ingest.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\"\xae\x01\n\x15StartRecordingRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x14\n\x0c\x64uration_sec\x18\x02 \x01(\x05\x12\x12\n\ntranscribe\x18\x03 \x01(\x08\x12\x17\n\x0fupload_to_agent\x18\x04 \x01(\x08\x12\x10\n\x08language\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"G\n\x16StartRecordingResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\"1\n\x19GetRecordingStatusRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"K\n\x1aGetRecordingStatusResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\",\n\x14StopRecordingRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\"F\n\x15StopRecordingResponse\x12-\n\trecording\x18\x01 \x01(\x0b\x32\x1a.agent.ingest.v1.Recording\"\xae\x01\n\tRecording\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x12\n\nmeeting_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\x12\x10\n\x08segments\x18\x07 \x01(\x05\x12\x12\n\naudio_path\x18\x08 \x01(\t\x12\x15\n\rsession_state\x18\t \x01(\t2\xee\x03\n\x0fRecorderService\x12\x99\x01\n\x0eStartRecording\x12&.agent.ingest.v1.StartRecordingRequest\x1a\'.agent.ingest.v1.StartRecordingResponse\"6\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02&\"\x16/v1/quick-record/start:\x01*b\trecording\x12\xa6\x01\n\x12GetRecordingStatus\x12*.agent.ingest.v1.GetRecordingStatusRequest\x1a+.agent.ingest.v1.GetRecordingStatusResponse\"7\x90\x02\x01\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02$\x12\x17/v1/quick-record/statusb\trecording\x12\x95\x01\n\rStopRecording\x12%.agent.ingest.v1.StopRecordingRequest\x1a&.agent.ingest.v1.StopRecordingResponse\"5\xaa\xbb\x18\x06\n\x02\x01\x02\x18\x01\x82\xd3\xe4\x93\x02%\"\x15/v1/quick-record/stop:\x01*b\trecordingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,25 +34,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agent.ingest.v1.recorder_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDERSERVICE'].methods_by_name['StartRecording']._loaded_options = None
-  _globals['_RECORDERSERVICE'].methods_by_name['StartRecording']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001'
+  _globals['_RECORDERSERVICE'].methods_by_name['StartRecording']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002&\"\026/v1/quick-record/start:\001*b\trecording'
   _globals['_RECORDERSERVICE'].methods_by_name['GetRecordingStatus']._loaded_options = None
-  _globals['_RECORDERSERVICE'].methods_by_name['GetRecordingStatus']._serialized_options = b'\220\002\001\252\273\030\006\n\002\001\002\030\001'
+  _globals['_RECORDERSERVICE'].methods_by_name['GetRecordingStatus']._serialized_options = b'\220\002\001\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002$\022\027/v1/quick-record/statusb\trecording'
   _globals['_RECORDERSERVICE'].methods_by_name['StopRecording']._loaded_options = None
-  _globals['_RECORDERSERVICE'].methods_by_name['StopRecording']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001'
-  _globals['_STARTRECORDINGREQUEST']._serialized_start=89
-  _globals['_STARTRECORDINGREQUEST']._serialized_end=167
-  _globals['_STARTRECORDINGRESPONSE']._serialized_start=169
-  _globals['_STARTRECORDINGRESPONSE']._serialized_end=240
-  _globals['_GETRECORDINGSTATUSREQUEST']._serialized_start=242
-  _globals['_GETRECORDINGSTATUSREQUEST']._serialized_end=269
-  _globals['_GETRECORDINGSTATUSRESPONSE']._serialized_start=271
-  _globals['_GETRECORDINGSTATUSRESPONSE']._serialized_end=346
-  _globals['_STOPRECORDINGREQUEST']._serialized_start=348
-  _globals['_STOPRECORDINGREQUEST']._serialized_end=370
-  _globals['_STOPRECORDINGRESPONSE']._serialized_start=372
-  _globals['_STOPRECORDINGRESPONSE']._serialized_end=442
-  _globals['_RECORDING']._serialized_start=444
-  _globals['_RECORDING']._serialized_end=544
-  _globals['_RECORDERSERVICE']._serialized_start=547
-  _globals['_RECORDERSERVICE']._serialized_end=909
+  _globals['_RECORDERSERVICE'].methods_by_name['StopRecording']._serialized_options = b'\252\273\030\006\n\002\001\002\030\001\202\323\344\223\002%\"\025/v1/quick-record/stop:\001*b\trecording'
+  _globals['_STARTRECORDINGREQUEST']._serialized_start=120
+  _globals['_STARTRECORDINGREQUEST']._serialized_end=294
+  _globals['_STARTRECORDINGRESPONSE']._serialized_start=296
+  _globals['_STARTRECORDINGRESPONSE']._serialized_end=367
+  _globals['_GETRECORDINGSTATUSREQUEST']._serialized_start=369
+  _globals['_GETRECORDINGSTATUSREQUEST']._serialized_end=418
+  _globals['_GETRECORDINGSTATUSRESPONSE']._serialized_start=420
+  _globals['_GETRECORDINGSTATUSRESPONSE']._serialized_end=495
+  _globals['_STOPRECORDINGREQUEST']._serialized_start=497
+  _globals['_STOPRECORDINGREQUEST']._serialized_end=541
+  _globals['_STOPRECORDINGRESPONSE']._serialized_start=543
+  _globals['_STOPRECORDINGRESPONSE']._serialized_end=613
+  _globals['_RECORDING']._serialized_start=616
+  _globals['_RECORDING']._serialized_end=790
+  _globals['_RECORDERSERVICE']._serialized_start=793
+  _globals['_RECORDERSERVICE']._serialized_end=1287
 # @@protoc_insertion_point(module_scope)

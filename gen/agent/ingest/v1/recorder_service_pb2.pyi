@@ -25,22 +25,42 @@ class StartRecordingRequest(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     DURATION_SEC_FIELD_NUMBER: _builtins.int
     TRANSCRIBE_FIELD_NUMBER: _builtins.int
+    UPLOAD_TO_AGENT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """Link of the meeting."""
     duration_sec: _builtins.int
     """Seconds after which it stops by itself; 0 for never."""
     transcribe: _builtins.bool
     """Whether the recording is transcribed."""
+    upload_to_agent: _builtins.bool
+    """Whether the recording becomes a meeting with transcript and report."""
+    language: _builtins.str
+    """Language, if known."""
+    title: _builtins.str
+    """Title of the meeting; the link's host if empty."""
+    provider: _builtins.str
+    """Provider to join through; found by the link if empty."""
+    request_id: _builtins.str
+    """Makes a repeated call harmless."""
     def __init__(
         self,
         *,
         url: _builtins.str = ...,
         duration_sec: _builtins.int = ...,
         transcribe: _builtins.bool = ...,
+        upload_to_agent: _builtins.bool = ...,
+        language: _builtins.str = ...,
+        title: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_sec", b"duration_sec", "transcribe", b"transcribe", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_sec", b"duration_sec", "language", b"language", "provider", b"provider", "request_id", b"request_id", "title", b"title", "transcribe", b"transcribe", "upload_to_agent", b"upload_to_agent", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,12 +96,17 @@ class GetRecordingStatusRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    recording_id: _builtins.str
+    """Identifier of the recording; the latest if empty."""
     def __init__(
         self,
+        *,
+        recording_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recording_id", b"recording_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -117,12 +142,17 @@ class StopRecordingRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    recording_id: _builtins.str
+    """Identifier of the recording; the latest if empty."""
     def __init__(
         self,
+        *,
+        recording_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recording_id", b"recording_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,6 +193,10 @@ class Recording(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    AUDIO_PATH_FIELD_NUMBER: _builtins.int
+    SESSION_STATE_FIELD_NUMBER: _builtins.int
     recording_id: _builtins.str
     """Identifier of the recording."""
     meeting_id: _builtins.str
@@ -173,6 +207,14 @@ class Recording(_message.Message):
     """Seconds recorded so far."""
     error: _builtins.str
     """Why it failed; empty if it did not."""
+    url: _builtins.str
+    """Link of the meeting, without what follows `?` or `#`."""
+    segments: _builtins.int
+    """Segments that are complete."""
+    audio_path: _builtins.str
+    """Path under which the file can be fetched; empty until it is assembled."""
+    session_state: _builtins.str
+    """How the connector's session stands, as in agent.connector.v1."""
     def __init__(
         self,
         *,
@@ -181,10 +223,14 @@ class Recording(_message.Message):
         state: _builtins.str = ...,
         seconds: _builtins.int = ...,
         error: _builtins.str = ...,
+        url: _builtins.str = ...,
+        segments: _builtins.int = ...,
+        audio_path: _builtins.str = ...,
+        session_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "meeting_id", b"meeting_id", "recording_id", b"recording_id", "seconds", b"seconds", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_path", b"audio_path", "error", b"error", "meeting_id", b"meeting_id", "recording_id", b"recording_id", "seconds", b"seconds", "segments", b"segments", "session_state", b"session_state", "state", b"state", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Providers: the kinds of call that the recorder can join, one file each."""

@@ -1,0 +1,1 @@
+"""Sessions: the recorder in calls, and what is remembered of it."""

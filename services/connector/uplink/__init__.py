@@ -1,0 +1,1 @@
+"""The uplink: audio on its way to ingest's disk, whatever becomes of the connection."""

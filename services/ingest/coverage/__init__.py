@@ -1,0 +1,1 @@
+"""Coverage: what became of every second of every participant."""

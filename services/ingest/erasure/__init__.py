@@ -1,0 +1,1 @@
+"""Erasure: meetings and recordings that are to be gone, by wish or by age."""

@@ -1,0 +1,1 @@
+"""Journals: a session's audio on disk, in parts, each behind its owner's fence."""

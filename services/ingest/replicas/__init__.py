@@ -1,0 +1,1 @@
+"""Replicas of the room: whose a meeting is, and how a call for it gets there."""

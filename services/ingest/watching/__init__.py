@@ -1,0 +1,1 @@
+"""Watching: what happens in a meeting, told to whoever asks, at whichever replica."""

@@ -131,6 +131,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no recording: nobody was heard, it is not sealed yet, or it was erased.
     {"reason": "ERROR_REASON_AUDIO_NOT_FOUND", "metadata": {"meetingId": "x"}}
     """
+    ERROR_REASON_TOO_MANY_RECORDINGS: _ErrorReason.ValueType  # 51
+    """As many quick recordings as allowed are under way; stop one first.
+    {"reason": "ERROR_REASON_TOO_MANY_RECORDINGS", "metadata": {"limit": "3"}}
+    """
     ERROR_REASON_ENGINE_UNAVAILABLE: _ErrorReason.ValueType  # 60
     """No speech engine of this name is installed or ready.
     {"reason": "ERROR_REASON_ENGINE_UNAVAILABLE", "metadata": {"engine": "faster_whisper"}}
@@ -300,6 +304,10 @@ ERROR_REASON_JOURNAL_FAILED: ErrorReason.ValueType  # 49
 ERROR_REASON_AUDIO_NOT_FOUND: ErrorReason.ValueType  # 50
 """There is no recording: nobody was heard, it is not sealed yet, or it was erased.
 {"reason": "ERROR_REASON_AUDIO_NOT_FOUND", "metadata": {"meetingId": "x"}}
+"""
+ERROR_REASON_TOO_MANY_RECORDINGS: ErrorReason.ValueType  # 51
+"""As many quick recordings as allowed are under way; stop one first.
+{"reason": "ERROR_REASON_TOO_MANY_RECORDINGS", "metadata": {"limit": "3"}}
 """
 ERROR_REASON_ENGINE_UNAVAILABLE: ErrorReason.ValueType  # 60
 """No speech engine of this name is installed or ready.

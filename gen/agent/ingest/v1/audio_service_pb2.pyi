@@ -431,6 +431,8 @@ class PutChunkRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     meeting_id: _builtins.str
     """Identifier of the meeting."""
     content: _builtins.bytes
@@ -455,6 +457,17 @@ class PutChunkRequest(_message.Message):
     """Language, if known, as an ISO 639-1 code."""
     last: _builtins.bool
     """Whether this is the last chunk: the meeting is finished with it."""
+    start_ms: _builtins.int
+    """Where the chunk begins on the meeting's timeline, in milliseconds. Later than
+    the participant's audio ends: what lies between counts as lost. Earlier: the
+    chunk follows right after what is there, nothing overlaps. Unset: it follows
+    right after; a participant's first chunk ends now, in a recording it begins
+    at 0.
+    """
+    basis: _audio_pb2.SpeakerBasis.ValueType
+    """How we know whose voice it is; unset: own track with a `participant_id`, a
+    guess without.
+    """
     def __init__(
         self,
         *,
@@ -468,12 +481,16 @@ class PutChunkRequest(_message.Message):
         display_name: _builtins.str = ...,
         language: _builtins.str = ...,
         last: _builtins.bool = ...,
+        start_ms: _builtins.int | None = ...,
+        basis: _audio_pb2.SpeakerBasis.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_start_ms", b"_start_ms", "start_ms", b"start_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "display_name", b"display_name", "encoding", b"encoding", "idempotency_key", b"idempotency_key", "language", b"language", "last", b"last", "meeting_id", b"meeting_id", "participant_id", b"participant_id", "sample_rate_hertz", b"sample_rate_hertz", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_start_ms", b"_start_ms", "basis", b"basis", "content", b"content", "display_name", b"display_name", "encoding", b"encoding", "idempotency_key", b"idempotency_key", "language", b"language", "last", b"last", "meeting_id", b"meeting_id", "participant_id", b"participant_id", "sample_rate_hertz", b"sample_rate_hertz", "sequence", b"sequence", "start_ms", b"start_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__start_ms: _TypeAlias = _typing.Literal["start_ms"]  # noqa: Y015
+    _WhichOneofArgType__start_ms: _TypeAlias = _typing.Literal["_start_ms", b"_start_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start_ms) -> _WhichOneofReturnType__start_ms | None: ...
 
 Global___PutChunkRequest: _TypeAlias = PutChunkRequest  # noqa: Y015
 

@@ -517,7 +517,7 @@ class GetAudioRequest(_message.Message):
     participant_id: _builtins.str
     """Whose voice; empty for all voices in one."""
     format: _builtins.str
-    """"opus" (Ogg, default) or "flac", the master."""
+    """"opus" (Ogg, default), "mp3", or "flac", the master."""
     def __init__(
         self,
         *,

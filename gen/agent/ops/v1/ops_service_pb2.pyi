@@ -310,6 +310,7 @@ class RequeueJobRequest(_message.Message):
     EXPECTED_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Identifier of the job."""
     expected_state: _builtins.str
@@ -318,6 +319,8 @@ class RequeueJobRequest(_message.Message):
     """Why, for the audit trail."""
     request_id: _builtins.str
     """Makes a repeated call harmless."""
+    queue: _builtins.str
+    """Queue that the job must be in; any of the room's if empty."""
     def __init__(
         self,
         *,
@@ -325,10 +328,11 @@ class RequeueJobRequest(_message.Message):
         expected_state: _builtins.str = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        queue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_state", b"expected_state", "job_id", b"job_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_state", b"expected_state", "job_id", b"job_id", "queue", b"queue", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,6 +372,7 @@ class DropJobRequest(_message.Message):
     EXPECTED_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Identifier of the job."""
     expected_state: _builtins.str
@@ -376,6 +381,8 @@ class DropJobRequest(_message.Message):
     """Why, for the audit trail."""
     request_id: _builtins.str
     """Makes a repeated call harmless."""
+    queue: _builtins.str
+    """Queue that the job must be in; any of the room's if empty."""
     def __init__(
         self,
         *,
@@ -383,10 +390,11 @@ class DropJobRequest(_message.Message):
         expected_state: _builtins.str = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        queue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_state", b"expected_state", "job_id", b"job_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_state", b"expected_state", "job_id", b"job_id", "queue", b"queue", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -466,25 +474,51 @@ Global___GetStorageHealthResponse: _TypeAlias = GetStorageHealthResponse  # noqa
 
 @_typing.final
 class ListAuditEventsRequest(_message.Message):
-    """ListAuditEventsRequest asks for one page of the trail."""
+    """ListAuditEventsRequest asks for one page of the trail. Conditions that are
+    given must all hold.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Number of rows at most; 50 if zero, 500 at most."""
     page_token: _builtins.str
     """Token from an earlier answer."""
+    outcome: _builtins.str
+    """"allow" or "deny"; empty for both."""
+    subject: _builtins.str
+    """Who asked, exactly."""
+    endpoint: _builtins.str
+    """What the endpoint starts with."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Decisions at or after this time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Decisions before this time."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "endpoint", b"endpoint", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,18 +565,30 @@ class AuditEvent(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     AUTH_TYPE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREV_HASH_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     outcome: _builtins.str
     """Outcome: "allow" or "deny"."""
     endpoint: _builtins.str
-    """The RPC or path."""
+    """The path that was called over HTTP, else the RPC."""
     method: _builtins.str
-    """The HTTP method, or "GRPC"."""
+    """The HTTP method, "WS" for a WebSocket, "GRPC" for an RPC."""
     subject: _builtins.str
     """Who asked."""
     auth_type: _builtins.str
     """How they proved it."""
     reason: _builtins.str
     """Why it was decided so."""
+    tenant_id: _builtins.str
+    """Tenant that the caller acted for."""
+    sequence: _builtins.int
+    """Place in the trail; it grows."""
+    prev_hash: _builtins.str
+    """Hash of the row before, in hex."""
+    hash: _builtins.str
+    """Hash of this row, in hex."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was taken."""
@@ -557,14 +603,59 @@ class AuditEvent(_message.Message):
         subject: _builtins.str = ...,
         auth_type: _builtins.str = ...,
         reason: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        prev_hash: _builtins.str = ...,
+        hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "endpoint", b"endpoint", "method", b"method", "outcome", b"outcome", "reason", b"reason", "subject", b"subject", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "endpoint", b"endpoint", "hash", b"hash", "method", b"method", "outcome", b"outcome", "prev_hash", b"prev_hash", "reason", b"reason", "sequence", b"sequence", "subject", b"subject", "tenant_id", b"tenant_id", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class RecordAuditRequest(_message.Message):
+    """RecordAuditRequest holds decisions in the order in which they were taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The decisions, 1000 at most; places and hashes are the trail's to give."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___AuditEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAuditRequest: _TypeAlias = RecordAuditRequest  # noqa: Y015
+
+@_typing.final
+class RecordAuditResponse(_message.Message):
+    """RecordAuditResponse confirms that the decisions are in the trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAuditResponse: _TypeAlias = RecordAuditResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):

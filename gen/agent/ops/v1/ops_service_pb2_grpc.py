@@ -70,6 +70,11 @@ class OpsServiceStub:
                 request_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.RecordAudit = channel.unary_unary(
+                '/agent.ops.v1.OpsService/RecordAudit',
+                request_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditRequest.SerializeToString,
+                response_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/agent.ops.v1.OpsService/Watch',
                 request_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchRequest.SerializeToString,
@@ -130,6 +135,14 @@ class OpsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordAudit(self, request, context):
+        """RecordAudit takes decisions of a room that has no database of its own, for
+        the trail that this room keeps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Watch sends a snapshot of the room at once and then every second.
         """
@@ -174,6 +187,11 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEvents,
                     request_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
+            'RecordAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordAudit,
+                    request_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditRequest.FromString,
+                    response_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -371,6 +389,33 @@ class OpsService:
             '/agent.ops.v1.OpsService/ListAuditEvents',
             agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsRequest.SerializeToString,
             agent_dot_ops_dot_v1_dot_ops__service__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.ops.v1.OpsService/RecordAudit',
+            agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditRequest.SerializeToString,
+            agent_dot_ops_dot_v1_dot_ops__service__pb2.RecordAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,10 @@ class OpsServiceStub:
     """GetStorageHealth writes, reads and deletes a probe in the blob store."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_ops_service_pb2.ListAuditEventsRequest, _ops_service_pb2.ListAuditEventsResponse]
     """ListAuditEvents lists what was allowed and denied, newest first."""
+    RecordAudit: _grpc.UnaryUnaryMultiCallable[_ops_service_pb2.RecordAuditRequest, _ops_service_pb2.RecordAuditResponse]
+    """RecordAudit takes decisions of a room that has no database of its own, for
+    the trail that this room keeps.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_ops_service_pb2.WatchRequest, _ops_service_pb2.WatchResponse]
     """Watch sends a snapshot of the room at once and then every second."""
 
@@ -72,6 +76,10 @@ class OpsServiceAsyncStub(OpsServiceStub):
     """GetStorageHealth writes, reads and deletes a probe in the blob store."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListAuditEventsRequest, _ops_service_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """ListAuditEvents lists what was allowed and denied, newest first."""
+    RecordAudit: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.RecordAuditRequest, _ops_service_pb2.RecordAuditResponse]  # type: ignore[assignment]
+    """RecordAudit takes decisions of a room that has no database of its own, for
+    the trail that this room keeps.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_ops_service_pb2.WatchRequest, _ops_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Watch sends a snapshot of the room at once and then every second."""
 
@@ -133,6 +141,16 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ops_service_pb2.ListAuditEventsResponse, _abc.Awaitable[_ops_service_pb2.ListAuditEventsResponse]]:
         """ListAuditEvents lists what was allowed and denied, newest first."""
+
+    @_abc_1.abstractmethod
+    def RecordAudit(
+        self,
+        request: _ops_service_pb2.RecordAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ops_service_pb2.RecordAuditResponse, _abc.Awaitable[_ops_service_pb2.RecordAuditResponse]]:
+        """RecordAudit takes decisions of a room that has no database of its own, for
+        the trail that this room keeps.
+        """
 
     @_abc_1.abstractmethod
     def Watch(

@@ -655,19 +655,23 @@ class RedeliverRequest(_message.Message):
 
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Identifier of the delivery."""
     request_id: _builtins.str
     """Makes a repeated call harmless."""
+    meeting_id: _builtins.str
+    """Meeting that the delivery must be of; any of the tenant's if empty."""
     def __init__(
         self,
         *,
         delivery_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        meeting_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "meeting_id", b"meeting_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

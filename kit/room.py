@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from kit.audit.decision import AuditSink
+from kit.audit.origin import Origins
 from kit.auth.authenticator import Authenticator
 from kit.lifecycle import Shutdown, blaming
 from kit.ops.readiness import ReadinessWatch
 from kit.ops.servicer import Ops, ops_rpc_service
-from kit.ops.sources import OpsSources, Readiness, always_ready
+from kit.ops.sources import Check, OpsSources, Readiness, always_ready
 from kit.rpc.server import MAX_RECEIVE_BYTES, RpcServer, RpcService, open_server
 from kit.settings import RpcSettings, TelemetrySettings
 from kit.telemetry.metrics import open_metrics
@@ -51,6 +53,8 @@ async def open_room(
     telemetry: TelemetrySettings | None = None,
     fail_fast: bool = False,
     max_receive_bytes: int = MAX_RECEIVE_BYTES,
+    audit: AuditSink | None = None,
+    origins: Origins | None = None,
 ) -> AsyncIterator[Room]:
     """Run a room's server for the block; `await room.stopped()` in it.
 
@@ -70,13 +74,15 @@ async def open_room(
         telemetry: settings of the traces; none are exported if None.
         fail_fast: whether a failed check at the start ends the room.
         max_receive_bytes: largest request.
+        audit: keeps the decisions about access; the log alone if None.
+        origins: reads which HTTP request a call stands for; none is believed if None.
 
     Raises:
         StartError: an address is taken, or a check failed and `fail_fast`.
     """
     rpc = rpc or RpcSettings()
     grace_seconds = rpc.grpc_grace_seconds * _CALLS_SHARE
-    ops = Ops(room, sources or OpsSources(), shutdown.draining)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    ops = Ops(room, sources or OpsSources(), shutdown.draining)
     async with AsyncExitStack() as stack:
         if telemetry is not None:
             await stack.enter_async_context(open_traces(room, telemetry))
@@ -95,11 +101,17 @@ async def open_room(
                     draining=shutdown.draining,
                     reflection=rpc.grpc_reflection_enabled,
                     max_receive_bytes=max_receive_bytes,
+                    audit=audit,
+                    origins=origins,
                     grace_seconds=grace_seconds,
                     serving=False,  # until the first checks have passed
                 )
             )
-        watch = ReadinessWatch(readiness, server.health, interval_seconds=rpc.readiness_interval_seconds)
+
+        async def ready() -> Sequence[Check]:
+            return [*await auth.checks(), *await readiness()]
+
+        watch = ReadinessWatch(ready, server.health, interval_seconds=rpc.readiness_interval_seconds)
         ops.attach(server, watch)
         await watch.start(fail_fast=fail_fast)
         opened = Room(server, metrics_port)

@@ -12,7 +12,10 @@ NAME = "mesh.json"
 
 
 def read_address_book(data: Path) -> dict[str, str] | None:
-    """Return the mesh's `url`, `user_key`, `service_key`, `pid` and each room's address; None if none runs."""
+    """Return the mesh's `url`, `user_key`, `service_key`, `pid`, each room's address, `database_url` if it is our own.
+
+    None if no mesh runs.
+    """
     with contextlib.suppress(OSError, ValueError):
         book = json.loads((data / NAME).read_text())
         os.kill(int(book["pid"]), 0)

@@ -125,6 +125,30 @@ def health(
     _exit(asyncio.run(run_health(room)))
 
 
+audit = typer.Typer(help="The trail of who was let in and who was not.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.callback()
+def about_audit() -> None:
+    """Commands about the audit trail."""
+
+
+@audit.command()
+def verify(
+    head: Annotated[str, typer.Option(help="A hash that the trail had at its end before, from the log.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Check the audit trail row by row: 0 if it is whole, 1 at the first row that was changed, removed or put in.
+
+    Reads DATABASE_URL, or the node's own database; the rooms need not run.
+    """
+    with _installed():
+        from mesh.audit import run_verify
+
+    _exit(run_verify(_data(data_dir), head))
+
+
 def _one_room(name: str, module: str) -> None:
     """Add the command that runs one room in this process, as containers do."""
 

@@ -18,6 +18,10 @@ class KeySettings(Section):
     """Keys of people and their programs."""
     service_api_keys: SecretList = ()
     """Keys of rooms and trusted backends."""
+    auth_mode: str = "api_key"
+    """How callers prove who they are."""
+    mesh_shared_secret: SecretList = ()
+    """With what rooms sign their calls to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,11 @@ class Keys:
         """The variables that hand the rooms what is not set already."""
         given = {"API_KEYS": bool(settings.api_keys), "SERVICE_API_KEYS": bool(settings.service_api_keys)}
         ours = {"API_KEYS": self.user, "SERVICE_API_KEYS": self.service}
-        return {name: key for name, key in ours.items() if key and not given[name]}
+        handed = {name: key for name, key in ours.items() if key and not given[name]}
+        if settings.auth_mode == "jwt" and not settings.mesh_shared_secret:
+            # Only the rooms of this one process need to know it, and only while it runs.
+            handed["MESH_SHARED_SECRET"] = secrets.token_hex(32)
+        return handed
 
 
 def keys_for(settings: KeySettings, directory: Path) -> Keys:

@@ -38,6 +38,8 @@ class Mesh:
     children: tuple[Child, ...]
     keys: Keys
     data: Path
+    database_url: str = ""
+    """Address of the database that was started with the rooms, empty if it is somebody else's."""
     started: float = field(default_factory=time.monotonic)
 
     def room(self, name: str) -> Room:
@@ -107,7 +109,7 @@ async def open_mesh(
             watch = tasks.create_task(_keep_running(postgres), name="mesh.postgresql")
             try:
                 progress("starting " + ", ".join(room.name for room in rooms))
-                mesh = Mesh(rooms, children, keys, data)
+                mesh = Mesh(rooms, children, keys, data, postgres.url if postgres else "")
                 await _ready(mesh, stop)
                 write_address_book(data, _addresses(mesh))
                 yield mesh
@@ -139,6 +141,8 @@ def refuse_what_cannot_start(rooms: Sequence[Room]) -> None:
 
 def _addresses(mesh: Mesh) -> dict[str, str]:
     own = {"url": mesh.url, "user_key": mesh.keys.user, "service_key": mesh.keys.service}
+    if mesh.database_url:
+        own["database_url"] = mesh.database_url
     return own | {room.name: room.address for room in mesh.rooms}
 
 

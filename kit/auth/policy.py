@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from google.protobuf.descriptor import ServiceDescriptor
 
 from agent.common.v1 import access_pb2
-from kit.auth.principal import Principal
+from kit.auth.principal import ADMIN_READ, Principal
 from kit.errors import PermissionDenied, Unauthenticated
 
 _KINDS = {
@@ -14,6 +15,7 @@ _KINDS = {
     access_pb2.CALLER_SERVICE: "service",
     access_pb2.CALLER_PUBLIC: "anonymous",
 }
+_ADMIN_SCOPES = "agent.admin."
 
 
 class PolicyError(Exception):
@@ -26,6 +28,15 @@ class Rule:
 
     kinds: frozenset[str]
     scope: str = ""
+    changes: bool = False
+    """Whether the call may change something, for the audit trail."""
+
+    @property
+    def weight(self) -> Literal["read", "write", "admin"]:
+        """What the call can do, as the audit trail sorts decisions."""
+        if self.scope.startswith(_ADMIN_SCOPES):
+            return "admin"
+        return "write" if self.changes else "read"
 
     @property
     def public(self) -> bool:
@@ -45,6 +56,8 @@ class Rule:
             raise Unauthenticated
         if principal.kind not in self.kinds:
             raise PermissionDenied("this kind of caller may not call this", needs=" or ".join(sorted(self.kinds)))
+        if principal.viewer and self.scope != ADMIN_READ:
+            raise PermissionDenied("viewers only read", needs=self.scope or "service")
         if not principal.has_scope(self.scope):
             raise PermissionDenied("the credentials lack a scope", needs=self.scope)
 
@@ -79,5 +92,6 @@ def read_rules(service: ServiceDescriptor) -> dict[str, Rule]:
         if access.tenant == access_pb2.TENANT_RULE_UNSPECIFIED:
             raise PolicyError(f"{method.full_name} does not say how it is bound to a tenant")
         kinds = frozenset(_KINDS[caller] for caller in access.callers)
-        rules[f"/{service.full_name}/{method.name}"] = Rule(kinds, access.scope)
+        changes = options.idempotency_level != options.NO_SIDE_EFFECTS
+        rules[f"/{service.full_name}/{method.name}"] = Rule(kinds, access.scope, changes)
     return rules

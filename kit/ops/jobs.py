@@ -55,7 +55,7 @@ def _order(request: ops.RequeueJobRequest | ops.DropJobRequest) -> JobOrder:
         raise InvalidArgument(f"must have at most {_MAX_REASON_CHARACTERS} characters", field="reason")
     if len(request.request_id) > _MAX_REQUEST_ID_CHARACTERS:
         raise InvalidArgument(f"must have at most {_MAX_REQUEST_ID_CHARACTERS} characters", field="request_id")
-    return JobOrder(request.job_id, request.expected_state, request.request_id)
+    return JobOrder(request.job_id, request.expected_state, request.request_id, request.queue)
 
 
 def _told(request: ops.RequeueJobRequest | ops.DropJobRequest) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from agent.ops.v1 import ops_service_pb2 as ops
 from agent.ops.v1.ops_service_pb2_grpc import OpsServiceServicer, add_OpsServiceServicer_to_server
+from kit.ops.audit import list_audit_events, record_audit
 from kit.ops.jobs import drop_job, list_jobs, requeue_job
 from kit.ops.process import ProcessorMeter, memory_mib, pid, program_version
 from kit.ops.readiness import ReadinessWatch
@@ -61,6 +62,12 @@ class Ops(OpsServiceServicer):
         self, request: ops.GetStorageHealthRequest, context: Any
     ) -> ops.GetStorageHealthResponse:
         return await self._sources.storage()
+
+    async def ListAuditEvents(self, request: ops.ListAuditEventsRequest, context: Any) -> ops.ListAuditEventsResponse:
+        return await list_audit_events(self._sources.audit, request)
+
+    async def RecordAudit(self, request: ops.RecordAuditRequest, context: Any) -> ops.RecordAuditResponse:
+        return await record_audit(self._sources.audit, request)
 
     async def Watch(self, request: ops.WatchRequest, context: Any) -> AsyncIterator[ops.WatchResponse]:
         meter = ProcessorMeter()

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from agent.ops.v1 import ops_service_pb2 as ops
+from kit.audit.chain import ChainedDecision
+from kit.audit.decision import Decision
 from kit.errors import NotFound, Unimplemented
 
 
@@ -77,6 +79,8 @@ class JobOrder:
     job_id: str
     expected_state: str
     request_id: str = ""
+    queue: str = ""
+    """Queue that the job must be in; any of the room's if empty."""
 
 
 class Jobs(Protocol):
@@ -112,6 +116,30 @@ class Storage(Protocol):
     """Probes the blob store that the room works with, now."""
 
     async def __call__(self) -> ops.GetStorageHealthResponse: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuestion:
+    """Which decisions are asked for; what is empty or None does not matter.
+
+    `endpoint` is what it starts with; `start` and `end` are the first moment that counts and the first that does not.
+    """
+
+    outcome: str = ""
+    subject: str = ""
+    endpoint: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class AuditLog(Protocol):
+    """The audit trail that the room keeps."""
+
+    async def page(self, question: AuditQuestion, before: int | None, limit: int) -> Sequence[ChainedDecision]:
+        """Return decisions, newest first, whose `sequence` is below `before`."""
+
+    async def append(self, decisions: Sequence[Decision]) -> None:
+        """Take decisions of another room, all or none."""
 
 
 class Detail(Protocol):
@@ -158,6 +186,16 @@ async def no_storage() -> ops.GetStorageHealthResponse:
     raise Unimplemented("this room holds no blobs")
 
 
+class NoAuditLog:
+    """Audit trail of a room that keeps none."""
+
+    async def page(self, question: AuditQuestion, before: int | None, limit: int) -> Sequence[ChainedDecision]:
+        raise Unimplemented("this room keeps no audit trail")
+
+    async def append(self, decisions: Sequence[Decision]) -> None:
+        raise Unimplemented("this room keeps no audit trail")
+
+
 def no_detail() -> str:
     """Nothing to add."""
     return ""
@@ -172,4 +210,5 @@ class OpsSources:
     jobs: Jobs = field(default_factory=NoJobs)
     breakers: Breakers = field(default=no_breakers)
     storage: Storage = field(default=no_storage)
+    audit: AuditLog = field(default_factory=NoAuditLog)
     detail: Detail = field(default=no_detail)

@@ -51,8 +51,8 @@ class RoomQueues:
         """See `kit.ops.sources.Jobs`."""
         async with self._database.begin() as connection:
             if await self._repeated(connection, "RequeueJob", order):
-                return await self._ours(connection, order.job_id)
-            await self._ours(connection, order.job_id)
+                return await self._ours(connection, order)
+            await self._ours(connection, order)
             job = await jobs.requeue(connection, order.job_id, expected_state=order.expected_state)
             await self._remember(connection, "RequeueJob", order)
         with suppress(DatabaseUnavailable):  # then a worker finds it a second later
@@ -64,15 +64,15 @@ class RoomQueues:
         async with self._database.begin() as connection:
             if await self._repeated(connection, "DropJob", order):
                 return None
-            job = await self._ours(connection, order.job_id)
+            job = await self._ours(connection, order)
             await jobs.drop(connection, order.job_id, expected_state=order.expected_state)
             await self._remember(connection, "DropJob", order)
         return job
 
-    async def _ours(self, connection: AsyncConnection, job_id: str) -> Job:
-        job = await jobs.get_job(connection, job_id)
-        if job.queue not in self._queues:
-            raise JobNotFound(job_id=job_id)
+    async def _ours(self, connection: AsyncConnection, order: JobOrder) -> Job:
+        job = await jobs.get_job(connection, order.job_id)
+        if job.queue not in self._queues or order.queue not in ("", job.queue):
+            raise JobNotFound(job_id=order.job_id)
         return job
 
     async def _repeated(self, connection: AsyncConnection, scope: str, order: JobOrder) -> bool:

@@ -15,8 +15,8 @@ import grpc
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Tracer
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from kit.auth.authenticator import TENANT_ID
-from kit.auth.principal import find_principal
+from kit.auth.outgoing import CARRIERS, Credential, header
+from kit.auth.principal import TENANT_ID, find_principal
 from kit.ids import new_id
 from kit.rpc.edge import REQUEST_ID
 from kit.rpc.scope import current_scope
@@ -38,7 +38,7 @@ Instrumentation = Sequence[grpc.aio.ClientInterceptor]
 async def open_channel(
     target: str,
     *,
-    api_key: str | None,
+    api_key: Credential | None,
     max_receive_bytes: int = MAX_RECEIVE_BYTES,
     tracer: Tracer | None = None,
     instrumentation: Instrumentation | None = None,
@@ -48,7 +48,7 @@ async def open_channel(
     Args:
         target: `host:port`, several of them with commas between, or a gRPC name such as
             `dns:///ingest-headless:8021`. Replicas are used in turn; one that is dead or frozen is passed over.
-        api_key: key of this process; None sends none.
+        api_key: key or token of this process, or what gives the present one; None sends none.
         max_receive_bytes: largest response.
         tracer: makes the spans; the process's own if None.
         instrumentation: makes the spans of unary calls; OpenTelemetry's if None and OTEL_ENABLED.
@@ -79,7 +79,7 @@ class RoomChannel(grpc.aio.Channel):
     """A channel whose calls carry what this process has to say about itself."""
 
     def __init__(
-        self, inner: grpc.aio.Channel, api_key: str | None, tracer: Tracer, *, instrumented: bool = False
+        self, inner: grpc.aio.Channel, api_key: Credential | None, tracer: Tracer, *, instrumented: bool = False
     ) -> None:
         self._inner = inner
         self._instrumented = instrumented
@@ -148,11 +148,11 @@ class RoomChannel(grpc.aio.Channel):
             (trace_context.TRACE_ID, position.trace_id),
             (REQUEST_ID, scope.request_id if scope else new_id()),
         ]
-        if self._key is not None:
-            ours.append(("x-api-key", self._key))
+        keys = {key for key, _ in given}
+        if self._key is not None and keys.isdisjoint(CARRIERS):
+            ours.append(header(self._key))
         if scope is not None and principal is not None and principal.via != "public":
             ours.append((TENANT_ID, principal.tenant_id))
-        keys = {key for key, _ in given}
         return [pair for pair in ours if pair[0] not in keys]
 
     def _end_span(self, span: Span, call: grpc.aio.Call) -> None:

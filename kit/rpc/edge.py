@@ -25,6 +25,7 @@ from kit.ids import new_id
 from kit.rpc import status
 from kit.rpc.context import Metadata, Requests, RpcContext
 from kit.rpc.counters import RpcCounters
+from kit.rpc.decoding import careful
 from kit.rpc.scope import RpcScope, enter_scope
 from kit.telemetry import logs, trace_context, traces
 from kit.telemetry.trace_context import TraceContext
@@ -63,6 +64,18 @@ class Edge(AsyncServerInterceptor):
         self._ways: dict[str, _Way] = {}
         self.open_rpcs = 0
 
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Find the handler of an RPC; its messages are read by us."""
+
+        async def found(details: Any) -> Any:
+            handler = await continuation(details)
+            if not handler or handler.request_deserializer is None:
+                return handler
+            read = careful(handler.request_deserializer, streams=handler.request_streaming)
+            return handler._replace(request_deserializer=read)
+
+        return await super().intercept_service(found, handler_call_details)
+
     async def intercept(
         self,
         method: Behaviour,
@@ -90,6 +103,8 @@ class Edge(AsyncServerInterceptor):
         code = grpc.StatusCode.OK
         try:
             set_principal(await self._gate.admit(method_name, metadata))
+            if isinstance(request, AppError):
+                raise request  # it could not be read
             response = await way.run(request, ours)
             code = _code_set(context)
             return response

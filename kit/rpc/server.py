@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import _async as aio_reflection
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from opentelemetry.trace import Tracer
 
+from kit.audit.decision import AuditSink
+from kit.audit.origin import Origins
 from kit.auth.authenticator import Authenticator
 from kit.auth.gate import Gate
 from kit.auth.policy import FIXED, Rule, read_rules
@@ -99,6 +101,8 @@ async def open_server(
     grace_seconds: float = 0.0,
     serving: bool = True,
     tracer: Tracer | None = None,
+    audit: AuditSink | None = None,
+    origins: Origins | None = None,
 ) -> AsyncIterator[RpcServer]:
     """Serve for the block; at its end open calls get `grace_seconds`, unless the server was drained before.
 
@@ -113,13 +117,15 @@ async def open_server(
         grace_seconds: time for open calls when the block ends.
         serving: what health says from the start; `server.health.set_serving` changes it.
         tracer: makes the spans; the process's own if None.
+        audit: keeps the decisions about access; the log alone if None.
+        origins: reads which HTTP request a call stands for; none is believed if None.
 
     Raises:
         StartError: the address is taken, not this machine's, or none.
         PolicyError: the contract does not say who may call an RPC.
         TypeError: a handler is not asynchronous.
     """
-    gate = Gate(auth, _rules(services))
+    gate = Gate(auth, _rules(services), audit, origins)
     edge = Edge(room, gate, tracer or traces.default_tracer())
     server = grpc.aio.server(interceptors=[edge], options=_options(max_receive_bytes))
     names = [service.descriptor.full_name for service in services]

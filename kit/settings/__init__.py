@@ -2,9 +2,10 @@
 
 from kit.settings.address import Address
 from kit.settings.description import Variable, describe
-from kit.settings.section import CommaList, SecretList, Section, SettingsError, load
+from kit.settings.identity import AuthSettings
+from kit.settings.problems import SettingsError
+from kit.settings.section import CommaList, SecretList, Section, load
 from kit.settings.sections import (
-    AuthSettings,
     CoreSettings,
     DatabaseSettings,
     QueueSettings,
@@ -14,6 +15,7 @@ from kit.settings.sections import (
 )
 from kit.settings.storage import StorageSettings
 from kit.settings.target import Target
+from kit.settings.vault import VaultSettings
 
 __all__ = [
     "Address",
@@ -31,6 +33,7 @@ __all__ = [
     "TargetSettings",
     "TelemetrySettings",
     "Variable",
+    "VaultSettings",
     "describe",
     "load",
 ]

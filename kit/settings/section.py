@@ -1,31 +1,18 @@
-"""A section of settings and how sections are read: environment > NAME_FILE > .env > default."""
+"""A section of settings and how sections are read: environment > NAME_FILE > .env > vault > default."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, overload
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, TypeVar, overload
 
 import pydantic_settings
 from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from kit.settings.problems import SettingsError
+from kit.settings.sources import NamedFileSource, OlderNamesSource, VaultSource
 
 ENV_FILE = ".env"
-
-
-class SettingsError(Exception):
-    """The settings are wrong; `problems` holds one line per problem, each naming its variable."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 def _split(value: object) -> object:
@@ -51,6 +38,8 @@ class Section(BaseSettings):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+    older_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Variables that a field had in other products; its own name wins over them."""
 
     @classmethod
     def settings_customise_sources(
@@ -61,45 +50,36 @@ class Section(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, NamedFileSource(settings_cls), dotenv_settings
+        sources = cls.local_sources(settings_cls, init_settings, env_settings, dotenv_settings)
+        return (*sources, VaultSource(settings_cls))
+
+    @classmethod
+    def local_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of this machine, the strongest first."""
+        return (
+            init_settings,
+            env_settings,
+            OlderNamesSource(settings_cls, "environment"),
+            NamedFileSource(settings_cls),
+            dotenv_settings,
+            OlderNamesSource(settings_cls, "dotenv"),
+        )
 
     @classmethod
     def variable(cls, field: str) -> str:
         """Return the environment variable of a field."""
         return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
 
-
-class NamedFileSource(PydanticBaseSettingsSource):
-    """Values read from the file that NAME_FILE names, as container secrets are delivered."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError("the source is read as a whole")
-
-    def __call__(self) -> dict[str, Any]:
-        section = cast("type[Section]", self.settings_cls)
-        environment = EnvSettingsSource(section).env_vars
-        dotenv = DotEnvSettingsSource(section).env_vars
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        for field in section.model_fields:
-            variable = section.variable(field)
-            if environment.get(variable.lower()):
-                continue  # the variable itself wins, so a stale file path does no harm
-            key = f"{variable}_FILE".lower()
-            path = environment.get(key) or dotenv.get(key)
-            if not path:
-                continue
-            try:
-                content = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-                problems.append(f"{variable}_FILE: cannot read {path} ({reason})")
-                continue
-            if content:
-                values[field] = content
-        if problems:
-            raise SettingsError(problems)
-        return values
+    @classmethod
+    def variables(cls, field: str) -> tuple[str, ...]:
+        """Return the environment variable of a field and its older names."""
+        return (cls.variable(field), *cls.older_names.get(field, ()))
 
 
 A = TypeVar("A", bound=Section)
@@ -113,6 +93,7 @@ H = TypeVar("H", bound=Section)
 J = TypeVar("J", bound=Section)
 K = TypeVar("K", bound=Section)
 M = TypeVar("M", bound=Section)
+N = TypeVar("N", bound=Section)
 
 
 @overload
@@ -168,6 +149,22 @@ def load(
     m: type[M],
     /,
 ) -> tuple[A, B, C, D, E, F, G, H, J, K, M]: ...
+@overload
+def load(
+    a: type[A],
+    b: type[B],
+    c: type[C],
+    d: type[D],
+    e: type[E],
+    f: type[F],
+    g: type[G],
+    h: type[H],
+    j: type[J],
+    k: type[K],
+    m: type[M],
+    n: type[N],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H, J, K, M, N]: ...
 def load(*sections: type[Section]) -> tuple[Section, ...]:
     """Read sections from the environment, named files and `.env`.
 
@@ -186,7 +183,7 @@ def load(*sections: type[Section]) -> tuple[Section, ...]:
         except pydantic_settings.SettingsError as error:
             problems.append(str(error))
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(tuple(dict.fromkeys(problems)))  # a vault that is away fails every section alike
     return tuple(loaded)
 
 

@@ -1,11 +1,11 @@
 """The sections that every room may need."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, SecretStr
 
-from kit.settings.section import SecretList, Section
+from kit.settings.section import Section
 from kit.settings.target import Target
 
 AppEnv = Literal["dev", "local", "test", "stage", "prod"]
@@ -38,33 +38,6 @@ class CoreSettings(Section):
     def fail_fast(self) -> bool:
         """Whether a failed readiness check at the start must end the process."""
         return self.is_prod and self.readiness_fail_fast_in_prod
-
-
-class AuthSettings(Section):
-    """Who may call."""
-
-    auth_mode: Literal["none", "api_key", "jwt"] = "api_key"
-    """How callers prove who they are; `none` lets everybody in and is refused when APP_ENV=prod."""
-    api_keys: SecretList = ()
-    """Keys of people and their programs, between commas."""
-    service_api_keys: SecretList = ()
-    """Keys of rooms and trusted backends, between commas; rooms call each other with the first."""
-
-    @model_validator(mode="after")
-    def _some_key(self) -> Self:
-        if self.auth_mode == "api_key" and not (self.api_keys or self.service_api_keys):
-            raise ValueError("API_KEYS: AUTH_MODE=api_key needs at least one key in API_KEYS or SERVICE_API_KEYS")
-        both = {key.get_secret_value() for key in self.api_keys} & {
-            key.get_secret_value() for key in self.service_api_keys
-        }
-        if both:
-            raise ValueError("API_KEYS: a key stands in both API_KEYS and SERVICE_API_KEYS; it can only be one kind")
-        return self
-
-    @property
-    def outgoing_key(self) -> str | None:
-        """The key with which a room calls other rooms."""
-        return self.service_api_keys[0].get_secret_value() if self.service_api_keys else None
 
 
 class DatabaseSettings(Section):

@@ -13,8 +13,19 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from kit.telemetry import trace_context
 
-# httpx2 would write whole addresses, secrets in them too.
-_QUIET = ("grpc", "asyncio", "aiortc", "aioice", "httpx", "httpx2", "httpcore2", "urllib3", "opentelemetry")
+# httpx2 would write whole addresses, and websockets whole messages, secrets in them too.
+_QUIET = (
+    "grpc",
+    "asyncio",
+    "aiortc",
+    "aioice",
+    "httpx",
+    "httpx2",
+    "httpcore2",
+    "urllib3",
+    "opentelemetry",
+    "websockets",
+)
 
 
 def get() -> FilteringBoundLogger:

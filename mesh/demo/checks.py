@@ -13,7 +13,7 @@ from agent.common.v1.report_pb2 import Report
 from agent.common.v1.transcript_pb2 import ParticipantCoverage, Segment
 from mesh.demo.reference import Reference, Utterance
 
-KINDS = ("transcribed", "silent", "muted", "concealed", "lost", "pending")
+KINDS = ("transcribed", "silent", "muted", "concealed", "lost", "pending", "withdrawn")
 CROSSTALK_MS = 1500  # a foreign word counts as the other's only if they said it about then
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 

@@ -25,6 +25,7 @@ KIND_STYLES = {
     "concealed": "yellow",
     "lost": "red",
     "pending": "white",
+    "withdrawn": "magenta",
 }
 
 

@@ -1,6 +1,6 @@
 """Connector sessions: the recorder in a call, kept so that reconciliation can send it back in."""
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, false
 
 from store import columns
 from store.metadata import metadata
@@ -20,8 +20,17 @@ connector_sessions = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default="", comment="why it is in this state, without names"),
     Column("owner", Text, nullable=False, server_default="", comment="the connector replica that is in the call"),
-    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column(
+        "epoch", Integer, nullable=False, server_default="0", comment="replicas that took it up; fences the earlier"
+    ),
     columns.time("lease_until"),
+    Column(
+        "start_time_ms", BigInteger, nullable=False, server_default="0", comment="wall clock at sample 0; 0 before it"
+    ),
+    Column("met", Boolean, nullable=False, server_default=false(), comment="whether anybody was heard in the call"),
+    Column("cursor", Text, nullable=False, server_default="", comment="where a pull provider goes on"),
+    Column("wish", Text, nullable=False, server_default="", comment="what another replica asks of the owner"),
+    Column("wish_reason", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("request_id", Text),
     columns.create_time(),
@@ -30,6 +39,7 @@ connector_sessions = Table(
     columns.time("update_time"),
     columns.time("end_time"),
     columns.one_of("state", "idle", *ACTIVE_STATES, "ended", "failed"),
+    columns.one_of("wish", "", "leave", "reconnect"),
 )
 
 # At most one recorder in a call.
@@ -41,3 +51,8 @@ Index(
 )
 Index("ix_connector_sessions_meeting_id", connector_sessions.c.meeting_id)
 Index("ix_connector_sessions_page", connector_sessions.c.create_time.desc(), connector_sessions.c.id.desc())
+Index(
+    "ix_connector_sessions_lease_until",
+    connector_sessions.c.lease_until,
+    postgresql_where=connector_sessions.c.state.in_(ACTIVE_STATES),
+)

@@ -14,6 +14,6 @@ coverage = Table(
     Column("end_ms", Integer, nullable=False),
     columns.tenant_id(),
     Column("kind", Text, nullable=False),
-    columns.one_of("kind", "transcribed", "silent", "muted", "concealed", "lost", "pending", "absent"),
+    columns.one_of("kind", "transcribed", "silent", "muted", "concealed", "lost", "pending", "withdrawn", "absent"),
     CheckConstraint("end_ms > start_ms", name="order"),
 )

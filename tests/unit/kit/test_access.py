@@ -71,4 +71,4 @@ def test_the_contract_must_say_everything() -> None:
         read_rules(echo_descriptor(access(access_pb2.CALLER_USER, tenant=access_pb2.TENANT_RULE_UNSPECIFIED)))
     described = echo_descriptor(access(access_pb2.CALLER_SERVICE, scope="agent.admin.read"))
     rules = read_rules(described)
-    assert rules[f"/{described.full_name}/Say"] == Rule(frozenset({"service"}), "agent.admin.read")
+    assert rules[f"/{described.full_name}/Say"] == Rule(frozenset({"service"}), "agent.admin.read", changes=True)

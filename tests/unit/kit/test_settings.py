@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
-from kit.auth.authenticator import ApiKeys, Everybody, make_authenticator
+from kit.auth.authenticator import ApiKeys, Everybody, Tokens, make_authenticator
+from kit.errors import Unauthenticated
 from kit.settings import (
     Address,
     AuthSettings,
@@ -18,6 +19,8 @@ from kit.settings import (
     describe,
     load,
 )
+
+SECRET = "a-secret-of-thirty-two-characters"
 
 
 class EarSettings(Section):
@@ -39,7 +42,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for section in (EarSettings, CoreSettings, AuthSettings, RpcSettings, TelemetrySettings):
         for field in section.model_fields:
-            monkeypatch.delenv(section.variable(field), raising=False)
+            for variable in section.variables(field):
+                monkeypatch.delenv(variable, raising=False)
 
 
 def test_the_environment_wins_over_a_named_file_over_dotenv_over_the_default(
@@ -132,15 +136,115 @@ def test_api_key_mode_without_keys_would_lock_everybody_out() -> None:
         load(AuthSettings)
 
 
-def test_modes_that_are_not_available_or_not_safe_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_need_somebody_to_sign_them_and_rooms_a_way_to_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTH_MODE", "jwt")
-    with pytest.raises(SettingsError, match="AUTH_MODE: jwt is not available in this release"):
-        make_authenticator(*load(AuthSettings, CoreSettings))
+    with pytest.raises(SettingsError, match="OIDC_ISSUER_URL: AUTH_MODE=jwt needs"):
+        load(AuthSettings)
+    monkeypatch.setenv("JWT_SECRET_KEY", "short")
+    with pytest.raises(SettingsError, match="MESH_SHARED_SECRET: AUTH_MODE=jwt needs it"):
+        load(AuthSettings)
+    monkeypatch.setenv("MESH_SHARED_SECRET", SECRET)
+    with pytest.raises(SettingsError, match="JWT_SHARED_SECRET: needs at least 32 characters"):
+        load(AuthSettings)
+    monkeypatch.setenv("JWT_SECRET", SECRET)
+    with pytest.raises(SettingsError, match="MESH_SHARED_SECRET: must not be JWT_SHARED_SECRET"):
+        load(AuthSettings)
+    monkeypatch.setenv("JWT_SHARED_SECRET", SECRET.upper())
+    assert isinstance(make_authenticator(*load(AuthSettings, CoreSettings)), Tokens)
+    for wrong in ("none", "HS256", "RS256,HS512", "rs256"):
+        monkeypatch.setenv("OIDC_ALGORITHMS", wrong)
+        with pytest.raises(SettingsError, match="OIDC_ALGORITHMS: takes RS256"):
+            load(AuthSettings)
+
+
+def test_an_older_name_counts_until_the_name_itself_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("API_KEYS", "key")
+
+    def secret() -> str:
+        (auth,) = load(AuthSettings)
+        return auth.jwt_shared_secret.get_secret_value() if auth.jwt_shared_secret else ""
+
+    (tmp_path / "older").write_text(f"{SECRET}-file")
+    (tmp_path / ".env").write_text(f"JWT_SECRET_KEY={SECRET}-dotenv-older\n")
+    assert secret() == f"{SECRET}-dotenv-older"
+    (tmp_path / ".env").write_text(f"JWT_SECRET_KEY={SECRET}-dotenv-older\nJWT_SHARED_SECRET={SECRET}-dotenv\n")
+    assert secret() == f"{SECRET}-dotenv"
+    monkeypatch.setenv("JWT_SECRET_FILE", str(tmp_path / "older"))
+    assert secret() == f"{SECRET}-file"
+    monkeypatch.setenv("JWT_SECRET_KEY", f"{SECRET}-older")
+    assert secret() == f"{SECRET}-older"
+    monkeypatch.setenv("JWT_SHARED_SECRET", f"{SECRET}-itself")
+    assert secret() == f"{SECRET}-itself"
+
+
+def test_a_key_can_only_be_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_API_KEYS", "operator, both")
+    monkeypatch.setenv("SERVICE_READ_API_KEYS", "viewer, both")
+    with pytest.raises(SettingsError, match=r"SERVICE_API_KEYS: a key stands in both .* and SERVICE_READ_API_KEYS"):
+        load(AuthSettings)
+
+
+def test_an_open_door_is_for_desks_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTH_MODE", "none")
     assert isinstance(make_authenticator(*load(AuthSettings, CoreSettings)), Everybody)
     monkeypatch.setenv("APP_ENV", "prod")
-    with pytest.raises(SettingsError, match="AUTH_MODE: none is refused when APP_ENV=prod"):
+    for fails_fast in ("true", "false"):
+        monkeypatch.setenv("READINESS_FAIL_FAST_IN_PROD", fails_fast)
+        with pytest.raises(SettingsError, match="AUTH_MODE: none is refused when APP_ENV=prod"):
+            make_authenticator(*load(AuthSettings, CoreSettings))
+
+
+PROD = {"APP_ENV": "prod", "AUTH_MODE": "jwt", "OIDC_ISSUER_URL": "https://id.example.com", "OIDC_AUDIENCE": "agent"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "checks"),
+    [
+        ({"AUTH_MODE": "api_key"}, ["auth_mode"]),
+        ({"SERVICE_API_KEYS": "key", "MESH_SHARED_SECRET": ""}, ["mesh_shared_secret"]),
+        ({"OIDC_AUDIENCE": ""}, ["oidc_audience"]),
+        ({"OIDC_ISSUER_URL": "http://id.example.com"}, ["oidc_issuer_url"]),
+        ({"OIDC_JWKS_URL": "http://id.example.com/keys", "OIDC_AUDIENCE": ""}, ["oidc_audience", "oidc_jwks_url"]),
+    ],
+)
+async def test_production_rules_are_checks_that_end_the_start_or_keep_a_room_from_serving(
+    changes: dict[str, str], checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**PROD, "MESH_SHARED_SECRET": SECRET, "API_KEYS": "person", **changes}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
         make_authenticator(*load(AuthSettings, CoreSettings))
+    assert [problem.partition(":")[0].lower() for problem in caught.value.problems] == checks
+    monkeypatch.setenv("READINESS_FAIL_FAST_IN_PROD", "false")
+    failed = [check for check in await make_authenticator(*load(AuthSettings, CoreSettings)).checks() if not check.ok]
+    assert [check.name for check in failed] == checks
+    assert all(check.critical and check.message for check in failed)
+
+
+async def test_production_with_everything_it_needs_starts_and_takes_no_service_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {**PROD, "MESH_SHARED_SECRET": SECRET, "SERVICE_API_KEYS": "key"}.items():
+        monkeypatch.setenv(name, value)
+    auth = make_authenticator(*load(AuthSettings, CoreSettings))
+    with pytest.raises(Unauthenticated):
+        await auth.authenticate({"x-api-key": "key"})
+    monkeypatch.setenv("AUTH_MODE", "api_key")
+    monkeypatch.setenv("AUTH_REQUIRE_JWT_IN_PROD", "false")
+    keys = make_authenticator(*load(AuthSettings, CoreSettings))
+    assert (await keys.authenticate({"x-api-key": "key"})).kind == "service", "the way out that the message names"
+
+
+async def test_keys_of_people_name_no_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "user")
+    monkeypatch.setenv("SERVICE_API_KEYS", "service")
+    monkeypatch.setenv("TENANT_ENFORCEMENT_ENABLED", "true")
+    core, settings = load(CoreSettings, AuthSettings)
+    auth = make_authenticator(settings, core)
+    with pytest.raises(Unauthenticated, match="name no tenant"):
+        await auth.authenticate({"x-api-key": "user"})
+    assert (await auth.authenticate({"x-api-key": "service"})).kind == "service"
+    assert settings.tenant_context == "tenant_id"
 
 
 def test_sections_describe_their_variables() -> None:

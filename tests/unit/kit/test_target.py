@@ -2,8 +2,7 @@
 
 import pytest
 
-from kit.settings import TargetSettings
-from kit.settings.section import SettingsError, load
+from kit.settings import SettingsError, TargetSettings, load
 from kit.settings.target import channel_target
 
 

@@ -1,0 +1,1 @@
+"""Secrets kept elsewhere: read once, before the settings."""

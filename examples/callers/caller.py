@@ -10,6 +10,7 @@ from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSess
 from examples.callers.player import Player, PlayerTrack
 from examples.callers.speech import Speech
 from services.connector.providers.signalling import (
+    Chatted,
     Peer,
     PeerJoined,
     PeerLeft,
@@ -19,7 +20,8 @@ from services.connector.providers.signalling import (
     open_signalling,
 )
 from services.connector.webrtc import aiortc_private
-from services.connector.webrtc.peer import ice_candidate, ice_server
+from services.connector.webrtc.connection import ice_server
+from services.connector.webrtc.peer import ice_candidate
 
 _LEAVE_SECONDS = 2.0
 _TAIL_SECONDS = 0.3
@@ -44,9 +46,12 @@ class Caller:
         self.player = Player(speech)
         self.ready = asyncio.Event()
         self.start = asyncio.Event()
+        self.read: list[str] = []
+        """Lines of the chat, in order."""
         self._mutes = mutes
         self._room: Signalling | None = None
         self._connections: dict[str, RTCPeerConnection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._peers: dict[str, Peer] = {}
 
     async def speak(self) -> None:
@@ -61,6 +66,16 @@ class Caller:
         if self._room:
             await self._room.mute(muted)
 
+    @property
+    def participant_id(self) -> str:
+        """Identifier in the room; empty before it is entered."""
+        return self._room.id if self._room else ""
+
+    async def consent(self, recording: bool) -> None:
+        """Withdraw from the recording, or consent again; the microphone goes on."""
+        if self._room:
+            await self._room.consent(recording)
+
     async def take_part(self, room: Signalling) -> None:
         """Follow the room until it closes the connection."""
         self._room = room
@@ -68,6 +83,8 @@ class Caller:
             await self._meet(peer)
         async for event in room.events():
             match event:
+                case Chatted(_, text, _):
+                    self.read.append(text)
                 case PeerJoined(peer):
                     await self._meet(peer)
                 case PeerLeft(gone):
@@ -90,6 +107,7 @@ class Caller:
         """Close every connection but stay in the room, as a browser does whose media process crashed."""
         for peer in list(self._connections):
             await self._part(peer)
+        await asyncio.gather(*self._closing)
 
     async def leave(self) -> None:
         """Say goodbye and hang up."""
@@ -109,8 +127,11 @@ class Caller:
 
     async def _part(self, peer_id: str) -> None:
         connection = self._connections.pop(peer_id, None)
-        if connection is not None:
-            await connection.close()
+        if connection is not None:  # closing half of one would leave its sockets open
+            closing = asyncio.create_task(connection.close(), name=f"caller.{self.name}.close")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
     async def _offer(self, peer: Peer) -> None:
         connection = await self._connect(peer)

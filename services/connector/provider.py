@@ -7,13 +7,16 @@ as it comes, and *pull*, which keeps chunks until they are fetched.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
 
+from kit.auth.outgoing import Credential
 from kit.settings import Section
 from services.connector.clock import SessionClock
 from services.connector.spans import Kind, Reason
+from services.connector.webrtc.ice import IceAccess
 
 
 class Basis(StrEnum):
@@ -46,7 +49,8 @@ class JoinSpec:
     """Which call to join for which meeting.
 
     `meeting_url` is empty for the mesh's own room of the meeting; `language` is an ISO 639-1 code or empty;
-    `session_id` names the recorder's session, the same after a restart; `cursor` is what a pull source remembered.
+    `session_id` names the recorder's session, the same after a restart; `cursor` is what a pull source remembered,
+    `withdrawn` who had withdrawn from the recording.
     """
 
     meeting_id: str
@@ -55,6 +59,7 @@ class JoinSpec:
     language: str = ""
     session_id: str = ""
     cursor: str = ""
+    withdrawn: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +92,15 @@ class Surroundings:
     """What every provider may use.
 
     `api_key` proves the recorder to the gateway at `gateway_url` and to nobody else. `notice` is posted in every call
-    that has a chat.
+    that has a chat. `ice` names the STUN and TURN servers of our own.
     """
 
     gateway_url: str
-    api_key: str | None
+    api_key: Credential | None
     recorder_name: str = "Interview recorder"
     notice: str = ""
     patience: Patience = Patience()
+    ice: IceAccess = field(default_factory=IceAccess)
 
 
 class SourceLost(Exception):
@@ -103,6 +109,9 @@ class SourceLost(Exception):
 
 class ProviderAway(SourceLost):
     """The provider could not be reached or failed (timeout, 5xx): another try may help, and its breaker counts it."""
+
+    retryable = True
+    """Whether that may be at once; an answer that nobody can read is worth no second one now."""
 
 
 class CallRefused(SourceLost):
@@ -188,6 +197,9 @@ class SourceListener(Protocol):
     def withdrew(self, participant_id: str) -> None:
         """A participant withdrew from the recording, which ended for them at that moment."""
 
+    def consented(self, participant_id: str) -> None:
+        """A participant who had withdrawn consents again; they are recorded from that moment on."""
+
 
 class Source(Protocol):
     """The recorder's ear in one call that pushes its audio."""
@@ -231,6 +243,9 @@ class PullSource(Protocol):
     @property
     def participants(self) -> Sequence[Heard]:
         """Who is in the call as far as the provider says."""
+
+    def withdraw(self, participant_id: str) -> bool:
+        """Store nothing that a participant says from this moment on; returns whether there is one of this id."""
 
     async def pull(self, limit: int) -> Pulled:
         """Fetch at most `limit` chunks and store them.
@@ -289,13 +304,24 @@ class PullProvider(Protocol):
     ) -> AbstractAsyncContextManager[PullSource]:
         """Join the call; a `rejoin` finds the recorder there already, perhaps, and must not fail because of it.
 
-        Leaving the block leaves the call, unless the process is being stopped: then the provider goes on keeping
-        chunks, and whoever takes the session up fetches them.
+        Leaving the block leaves the call and fetches what is left, unless a `CancelledError` goes through it because
+        the process is being stopped: then the provider goes on keeping chunks, and whoever takes the session up fetches
+        them.
 
         Raises:
             CallRefused: the call's address is not one of this provider's, or it refuses.
             ProviderAway: it cannot be reached.
         """
+
+
+def address_parts(meeting_url: str) -> SplitResult:
+    """Split the address of a meeting; every part of what can be none is empty, and no provider takes that."""
+    try:
+        parts = urlsplit(meeting_url)
+        _ = parts.port  # it is read only here, and may be none
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from services.connector.provider import Provider, ProviderKind, PullProvider, Su
 
 ENTRY_POINT_GROUP = "interview_agent.call_providers"
 
-_BUILT_IN = ("room",)
+_BUILT_IN = ("room", "browser", "janus", "sberjazz", "sberjazz_mock", "whep", "whip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,6 @@ def make_registry(surroundings: Surroundings, default_name: str) -> Registry:
 
 
 def _install(kind: ProviderKind, surroundings: Surroundings) -> Installed:
-    settings = load(kind.settings) if kind.settings else None
+    settings = load(kind.settings)[0] if kind.settings else None
     hint = kind.off(settings)
     return Installed(kind, None if hint else kind.make(settings, surroundings), hint)

@@ -1,4 +1,4 @@
-"""A connector that keeps the contract of Join and Leave and remembers who asked."""
+"""A connector that keeps the contract of Join, GetStatus and Leave and remembers who asked."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from agent.connector.v1.connector_service_pb2_grpc import (
     ConnectorServiceServicer,
     add_ConnectorServiceServicer_to_server,
 )
-from kit.errors import Unavailable
+from kit.errors import FailedPrecondition, NotFound, Unavailable
 from kit.rpc.status import abort
 
 
@@ -19,6 +19,18 @@ class ProviderFailed(Unavailable):
     """The provider refused."""
 
     reason = "ERROR_REASON_PROVIDER_FAILED"
+
+
+class ProviderDisabled(FailedPrecondition):
+    """It is off."""
+
+    reason = "ERROR_REASON_PROVIDER_DISABLED"
+
+
+class SessionNotFound(NotFound):
+    """There is none."""
+
+    reason = "ERROR_REASON_SESSION_NOT_FOUND"
 
 
 _Servicer: Any = ConnectorServiceServicer  # its other RPCs answer UNIMPLEMENTED
@@ -32,14 +44,25 @@ class Connector(_Servicer):  # type: ignore[misc]
         self.leaves: list[str] = []
         self.tenants: set[str] = set()
         self.refuses = False
+        self.disabled: set[str] = set()
+        """Providers that are off."""
+        self.sessions: dict[str, pb.Session] = {}
 
     async def Join(self, request: pb.JoinRequest, context: Any) -> pb.JoinResponse:
         self.joins.append(request)
         self.tenants.add(dict(context.invocation_metadata()).get("x-tenant-id", ""))
         if self.refuses:
             await abort(context, ProviderFailed("the room is locked"))
+        if request.provider in self.disabled:
+            await abort(context, ProviderDisabled("set BROWSER_ENABLED=true", provider=request.provider))
         session = pb.Session(meeting_id=request.meeting_id, provider=request.provider, state=pb.SESSION_STATE_LIVE)
+        self.sessions[request.meeting_id] = session
         return pb.JoinResponse(session=session)
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
+        if request.meeting_id not in self.sessions:
+            await abort(context, SessionNotFound(meeting_id=request.meeting_id))
+        return pb.GetStatusResponse(session=self.sessions[request.meeting_id])
 
     async def Leave(self, request: pb.LeaveRequest, context: Any) -> pb.LeaveResponse:
         self.leaves.append(request.meeting_id)

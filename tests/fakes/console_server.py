@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-from pydantic import SecretStr
 
 from agent.console.v1 import console_service_pb2 as pb
 from agent.console.v1.console_service_pb2_grpc import ConsoleServiceServicer, add_ConsoleServiceServicer_to_server
-from kit.auth.authenticator import ApiKeys
-from kit.auth.keys import KeyRing
+from kit.auth.principal import current_principal
 from kit.ids import new_id
 from kit.rpc.server import RpcServer, RpcService, open_server
+from tests.fakes.console_desk import SERVICE_KEY, USER_KEY, VIEWER_KEY, Callers, DeskData, desk_services
 
-SERVICE_KEY = "service-key-of-the-tests"
-USER_KEY = "user-key-of-the-tests"
+__all__ = ["SERVICE_KEY", "USER_KEY", "VIEWER_KEY", "ConsoleGateway", "running_console"]
 
 _KEYS = {
     pb.ConsoleRoom: ("rooms", "room"),
@@ -57,6 +55,8 @@ class ConsoleGateway(ConsoleServiceServicer):
         self.holding_pages = asyncio.Event()
         self.holding_pages.set()
         """While clear, only the first page of a snapshot is sent."""
+        self.desk = DeskData()
+        """What operators are answered beside the stream."""
         self._page_rows = page_rows
         self._rows = {_key(row): row for row in rows}
         self._subscribers: set[Subscriber] = set()
@@ -82,8 +82,18 @@ class ConsoleGateway(ConsoleServiceServicer):
         finally:
             self._subscribers.discard(subscriber)
 
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Any) -> pb.WhoAmIResponse:
+        caller = current_principal()
+        return pb.WhoAmIResponse(
+            subject=caller.subject,
+            role="viewer" if caller.viewer else "operator",
+            auth_type=caller.via,
+            tenant_id=caller.tenant_id,
+            scopes=sorted(caller.scopes),
+        )
+
     async def RunAction(self, request: pb.RunActionRequest, context: Any) -> pb.RunActionResponse:
-        raise NotImplementedError
+        return pb.RunActionResponse(message=self.desk.act(request))
 
     def put(self, *rows: Message) -> None:
         """Add rows or replace them."""
@@ -125,12 +135,12 @@ class ConsoleGateway(ConsoleServiceServicer):
 
 @asynccontextmanager
 async def running_console(gateway: ConsoleGateway, *, port: int = 0) -> AsyncIterator[RpcServer]:
-    """Serve the console on 127.0.0.1; it knows SERVICE_KEY and USER_KEY, as the contract has it."""
+    """Serve the console on 127.0.0.1; it knows an operator, a viewer and a user, as the contract has it."""
     service = RpcService(
         pb.DESCRIPTOR.services_by_name["ConsoleService"], gateway, add_ConsoleServiceServicer_to_server
     )
-    keys = ApiKeys(KeyRing([SecretStr(USER_KEY)], [SecretStr(SERVICE_KEY)]))
-    async with open_server(f"127.0.0.1:{port}", services=[service], auth=keys, room="gateway") as server:
+    services = [service, *desk_services(gateway.desk)]
+    async with open_server(f"127.0.0.1:{port}", services=services, auth=Callers(), room="gateway") as server:
         yield server
 
 

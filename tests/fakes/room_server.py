@@ -22,6 +22,7 @@ class Member:
     name: str
     role: str
     muted: bool = False
+    recording: bool = True
     joined_at: float = field(default_factory=time.time)
 
     def seen_by(self, other: "Member") -> dict[str, Any]:
@@ -38,6 +39,7 @@ class Member:
             "name": self.name,
             "role": self.role,
             "muted": self.muted,
+            "recording": self.recording,
             "joinedAt": self.joined_at,
         }
 
@@ -49,6 +51,8 @@ class RoomServer:
         self.rooms: dict[str, dict[str, Member]] = {}
         self.signals: list[dict[str, Any]] = []
         """Payloads relayed so far."""
+        self.lines: list[dict[str, Any]] = []
+        """Lines of the chat so far."""
         self.url = ""
         self.recorder_token = recorder_token
         self._server: Server | None = None
@@ -87,6 +91,7 @@ class RoomServer:
                         return
                     members = self.rooms.setdefault(name, {})
                     me = Member(socket, secrets.token_hex(6), message["name"], message["role"])
+                    me.recording = message.get("recording", True)
                     await self._welcome(me, members, name)
                 elif message["type"] == "leave":
                     return
@@ -117,6 +122,17 @@ class RoomServer:
             case {"type": "mute", "muted": muted}:
                 me.muted = bool(muted)
                 await self._tell(members, type="peer-updated", peer=me.card, by=me.id)
+            case {"type": "consent", "recording": recording}:
+                target = members[message.get("target") or me.id]
+                target.recording = bool(recording)
+                await self._tell(members, type="peer-updated", peer=target.card, by=me.id)
+            case {"type": "chat", "text": text}:
+                to = message.get("to", "")
+                line = {"type": "chat", "from": me.id, "text": text, "ts": time.time(), "to": to}
+                self.lines.append(line)
+                for member in list(members.values()):
+                    if member is me or to in ("", member.id):
+                        await _send(member.socket, **line)
             case {"type": "ping"}:
                 await _send(me.socket, type="pong", ts=time.time())
 

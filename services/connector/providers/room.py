@@ -3,13 +3,14 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from kit.auth.outgoing import Credential, present
 from kit.clock import monotonic
 from kit.telemetry import logs
 from services.connector.clock import SessionClock
@@ -23,8 +24,10 @@ from services.connector.provider import (
     SourceListener,
     Surroundings,
     TrackWriter,
+    address_parts,
 )
 from services.connector.providers.signalling import (
+    Chatted,
     Event,
     Peer,
     PeerJoined,
@@ -54,7 +57,9 @@ class RoomAddress:
 
     url: str
     room: str
-    token: str | None
+    credential: Credential | None
+    """What proves the recorder there; nothing is shown if None."""
+    tenant_id: str = ""
 
 
 class RoomProvider:
@@ -86,8 +91,8 @@ class RoomProvider:
         aiortc_private.install()
         address = room_address(spec, self._surroundings)
         async with asyncio.TaskGroup() as tasks:
-            voices = Voices(clock, tracks, listener, self._surroundings.patience)
-            source = RoomSource(address, self._surroundings, voices, tasks)
+            voices = Voices(clock, tracks, listener, self._surroundings.patience, spec.withdrawn)
+            source = RoomSource(address, self._surroundings, voices, listener, tasks)
             running = [
                 tasks.create_task(source.stay(), name="connector.room.stay"),
                 tasks.create_task(voices.tick(), name="connector.room.tick"),
@@ -104,12 +109,19 @@ class RoomSource:
     """The recorder in one room; see `Source` and `RoomProvider.open_source`."""
 
     def __init__(
-        self, address: RoomAddress, surroundings: Surroundings, voices: Voices, tasks: asyncio.TaskGroup
+        self,
+        address: RoomAddress,
+        surroundings: Surroundings,
+        voices: Voices,
+        listener: SourceListener,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._address = address
         self._surroundings = surroundings
         self._voices = voices
+        self._listener = listener
         self._tasks = tasks
+        self._told: set[str] = set()
         self._room: Signalling | None = None
         self._members: dict[str, _Member] = {}
         self._left = False
@@ -124,8 +136,11 @@ class RoomSource:
         return await self._voices.over()
 
     def withdraw(self, participant_id: str) -> bool:
-        """Stop recording a participant from this moment on."""
-        return self._voices.withdraw(participant_id)
+        """Stop recording a participant from this moment on; everybody in the room sees it."""
+        there = self._voices.withdraw(participant_id)
+        if there:
+            self._show_withdrawal(participant_id)
+        return there
 
     def finish(self) -> int:
         """Close every track at one common sample; nothing is written after this."""
@@ -159,7 +174,8 @@ class RoomSource:
                     room=self._address.room,
                     name=self._surroundings.recorder_name,
                     role="recorder",
-                    token=self._address.token,
+                    token=present(self._address.credential) if self._address.credential else None,
+                    tenant_id=self._address.tenant_id,
                     join_seconds=JOIN_SECONDS,
                 ) as room:
                     self._enter(room)
@@ -196,17 +212,60 @@ class RoomSource:
                 self._update(peer)
             else:
                 self._admit(peer)
+        untold = [peer.id for peer in present.values() if peer.id not in self._told]
+        if not self._told:
+            self._tell("")
+        else:  # back after a drop: those who came meanwhile were not told
+            for participant_id in untold:
+                self._tell(participant_id)
 
     def _follow(self, event: Event) -> None:
         match event:
             case PeerJoined(peer) if peer.human:
                 self._admit(peer)
+                self._tell(peer.id)
             case PeerUpdated(peer):
                 self._update(peer)
             case PeerLeft(gone):
                 self._dismiss(gone)
             case Signal(sender, data) if sender in self._members:
                 self._members[sender].link.deliver(data)
+            case Chatted(sender, text, to) if self._room and sender == self._room.id:
+                self._posted(text, to)
+
+    def _tell(self, participant_id: str) -> None:
+        """Post the notice, to everybody if `participant_id` is empty. Without one people see the recorder, no more."""
+        if self._surroundings.notice:
+            self._send(lambda room: room.chat(self._surroundings.notice, participant_id), "notice")
+        else:
+            self._note_told(participant_id, "roster")
+
+    def _posted(self, text: str, to: str) -> None:
+        """The room has shown a line of ours: whoever is here has been told, because it keeps the order of things."""
+        if text == self._surroundings.notice:
+            self._note_told(to, "chat")
+
+    def _note_told(self, participant_id: str, channel: str) -> None:
+        for member in self._members.values():
+            if member.peer.id not in self._told and participant_id in ("", member.peer.id):
+                self._told.add(member.peer.id)
+                self._listener.told(member.peer.id, member.peer.name, channel)
+
+    def _show_withdrawal(self, participant_id: str) -> None:
+        self._send(lambda room: room.withdraw(participant_id), "withdrawal")
+
+    def _send(self, message: Callable[[Signalling], Awaitable[None]], what: str) -> None:
+        """Send something in a task of its own; what is lost with the connection is sent again by `_enter`."""
+
+        async def send() -> None:
+            try:
+                if self._room is not None:
+                    await message(self._room)
+            except SignallingError:
+                log.info("room_not_told", what=what)
+
+        if not self._left:
+            self._tasks.create_task(send(), name=f"connector.room.{what}")
 
     def _admit(self, peer: Peer) -> None:
         if self._voices.finished or peer.id in self._members:
@@ -227,7 +286,7 @@ class RoomSource:
                 self._apply_mute(member)
 
         link = PeerLink(
-            self._room.ice_servers if self._room else [],
+            self._surroundings.ice.also(self._room.ice_servers if self._room else []),
             signal=signal,
             on_packet=partial(self._voices.receive, peer.id),
             on_connected=self._voices.start,
@@ -236,16 +295,27 @@ class RoomSource:
         running = self._tasks.create_task(link.run(), name="connector.room.peer")
         self._members[peer.id] = _Member(peer, link, running)
         self._voices.admit(peer.id, peer.name, muted=peer.muted)
+        self._apply_consent(peer, recorded_before=True)
 
     def _update(self, peer: Peer) -> None:
         member = self._members.get(peer.id)
         if member:
-            member.peer = peer
+            before, member.peer = member.peer, peer
             self._apply_mute(member)
+            self._apply_consent(peer, recorded_before=before.recording)
 
     def _apply_mute(self, member: "_Member") -> None:
         """Somebody who publishes no audio owes none: that is the room's own word, as a mute is."""
         self._voices.mute(member.peer.id, member.peer.muted or not member.publishing)
+
+    def _apply_consent(self, peer: Peer, *, recorded_before: bool) -> None:
+        """Follow the person's own word; a withdrawal that the room does not know of is shown there."""
+        if not peer.recording:
+            self._voices.withdraw(peer.id)
+        elif not recorded_before:
+            self._voices.consent(peer.id)
+        elif self._voices.withdrawn(peer.id):
+            self._show_withdrawal(peer.id)
 
     def _dismiss(self, gone: str) -> None:
         member = self._members.pop(gone, None)
@@ -269,18 +339,18 @@ def room_address(spec: JoinSpec, surroundings: Surroundings) -> RoomAddress:
         CallRefused: the meeting's address is not that of a room.
     """
     base, room = surroundings.gateway_url.rstrip("/"), spec.meeting_id
-    token = surroundings.api_key
+    credential = surroundings.api_key
     if spec.meeting_url:
-        parts = urlsplit(spec.meeting_url)
+        parts = address_parts(spec.meeting_url)
         match = re.search(r"/rooms/([^/]+)", parts.path)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc or not match:
             raise CallRefused("the meeting's address is not that of a room: it has the form https://host/rooms/name")
         room = unquote(match.group(1))
         base = f"{parts.scheme}://{parts.netloc}"
         if parts.netloc != urlsplit(surroundings.gateway_url).netloc:
-            token = None  # the recorder's key belongs to this mesh's gateway alone
+            credential = None  # the recorder's key belongs to this mesh's gateway alone
     socket = re.sub(r"^http", "ws", base)
-    return RoomAddress(f"{socket}/v1/rooms/{quote(room, safe='')}/signal", room, token)
+    return RoomAddress(f"{socket}/v1/rooms/{quote(room, safe='')}/signal", room, credential, spec.tenant_id)
 
 
 KIND = ProviderKind(

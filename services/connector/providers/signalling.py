@@ -10,6 +10,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
+from kit.auth.principal import TENANT_ID
+
 _VERSION = 1
 _FRAME_BYTES = 64 * 1024
 _QUEUE = 256
@@ -35,6 +37,8 @@ class Peer:
     initiator: bool
     """Whether this member offers to the peer."""
     polite: bool
+    recording: bool = True
+    """Whether they may be recorded; False once they have withdrawn."""
 
     @property
     def human(self) -> bool:
@@ -71,7 +75,16 @@ class Signal:
     data: dict[str, Any]
 
 
-Event = PeerJoined | PeerUpdated | PeerLeft | Signal
+@dataclass(frozen=True, slots=True)
+class Chatted:
+    """Somebody wrote a line, this member perhaps: the room sends everything back. `to` is empty for everybody."""
+
+    sender: str
+    text: str
+    to: str
+
+
+Event = PeerJoined | PeerUpdated | PeerLeft | Signal | Chatted
 
 
 class Signalling:
@@ -92,6 +105,18 @@ class Signalling:
     async def mute(self, muted: bool) -> None:
         """Say that this member's microphone is off or on."""
         await self._send(type="mute", muted=muted)
+
+    async def chat(self, text: str, to: str = "") -> None:
+        """Write a line for everybody, or for one peer alone."""
+        await self._send(type="chat", text=text, **({"to": to} if to else {}))
+
+    async def withdraw(self, target: str) -> None:
+        """Tell the room that a peer is not recorded any more, though they did not say so here."""
+        await self._send(type="consent", recording=False, target=target)
+
+    async def consent(self, recording: bool) -> None:
+        """Say whether this member may be recorded."""
+        await self._send(type="consent", recording=recording)
 
     async def leave(self) -> None:
         """Say goodbye."""
@@ -123,7 +148,10 @@ class Signalling:
                 if known is None:
                     return None
                 peer = self._peers[known.id] = replace(
-                    known, muted=bool(raw.get("muted", known.muted)), name=str(raw.get("name", known.name))
+                    known,
+                    muted=bool(raw.get("muted", known.muted)),
+                    name=str(raw.get("name", known.name)),
+                    recording=bool(raw.get("recording", known.recording)),
                 )
                 return PeerUpdated(peer)
             case {"type": "peer-left", "id": str() as gone}:
@@ -131,6 +159,8 @@ class Signalling:
                 return PeerLeft(gone)
             case {"type": "signal", "from": str() as sender, "data": dict() as data}:
                 return Signal(sender, data)
+            case {"type": "chat", "from": str() as sender, "text": str() as text}:
+                return Chatted(sender, text, str(message.get("to") or ""))
         return None
 
     async def _send(self, **message: object) -> None:
@@ -142,7 +172,7 @@ class Signalling:
 
 @asynccontextmanager
 async def open_signalling(
-    url: str, *, room: str, name: str, role: str, token: str | None, join_seconds: float = 10.0
+    url: str, *, room: str, name: str, role: str, token: str | None, tenant_id: str = "", join_seconds: float = 10.0
 ) -> AsyncIterator[Signalling]:
     """Be a member of a room for the block.
 
@@ -152,6 +182,7 @@ async def open_signalling(
         name: name shown to the others.
         role: "guest", "host" or "recorder".
         token: proof of who this is; None where the room asks for none.
+        tenant_id: whose meeting it is, for a token that may act for any tenant.
         join_seconds: time to get in.
 
     Raises:
@@ -161,6 +192,7 @@ async def open_signalling(
         async with asyncio.timeout(join_seconds):
             socket = await connect(
                 url,
+                additional_headers={TENANT_ID: tenant_id} if token and tenant_id else None,
                 max_size=_FRAME_BYTES,
                 max_queue=_QUEUE,
                 ping_interval=_PING_SECONDS,
@@ -213,4 +245,5 @@ def _peer(raw: dict[str, Any]) -> Peer:
         muted=bool(raw.get("muted", False)),
         initiator=bool(raw.get("initiator", False)),
         polite=bool(raw.get("polite", True)),
+        recording=bool(raw.get("recording", True)),
     )

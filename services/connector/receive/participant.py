@@ -43,7 +43,9 @@ class Participant:
     @property
     def heard(self) -> Heard:
         """The participant as others may see them."""
-        return Heard(self.id, self.name, self._timeline.muted, self._receiver.loss, self.basis)
+        return Heard(
+            self.id, self.name, self._timeline.muted, self._receiver.loss, self.basis, self._timeline.withdrawn
+        )
 
     @property
     def position(self) -> int:
@@ -52,8 +54,8 @@ class Participant:
 
     @property
     def quiet_samples(self) -> int:
-        """Samples since the last packet; 0 while muted, when none are owed."""
-        if self._timeline.muted:
+        """Samples since the last packet; 0 while muted or withdrawn, when none are owed."""
+        if self._timeline.muted or self._timeline.withdrawn:
             return 0
         return self._present() - max(self._receiver.last_arrival or 0, self._silent_since)
 
@@ -73,6 +75,22 @@ class Participant:
         else:
             self._timeline.unmute(now)
             self._silent_since = now
+
+    def withdraw(self) -> None:
+        """Record nothing more from this moment on; what had come by now was said before it and stays."""
+        self._receiver.flush()
+        self._timeline.withdraw(self._present())
+
+    def consent(self) -> None:
+        """Record again from this moment on; what came meanwhile is forgotten."""
+        self._receiver.flush()
+        now = self._present()
+        self._timeline.consent(now)
+        self._silent_since = now
+
+    def missed(self) -> None:
+        """Count what comes before the first packet as lost: they may have been speaking all along."""
+        self._timeline.in_gap = True
 
     def flush(self) -> None:
         """Write what still waits for an earlier packet."""

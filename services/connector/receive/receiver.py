@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.connector.receive.opus import OpusUndecodable
 from services.connector.receive.rtp_clock import RtpClock
@@ -18,6 +18,8 @@ _RETIRED_SECONDS = 1.0
 _SEQUENCE_JUMP = 1000
 _FRAME = SAMPLE_RATE // 50
 _LOSS_PACKETS = 250
+_QUIET = 16  # 24 dB below the loudest of late
+_FADE = 0.998
 
 
 class Decoder(Protocol):
@@ -36,8 +38,7 @@ class Decoder(Protocol):
         """Return whether `packet` holds a copy of the frame before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpusPacket:
+class OpusPacket(NamedTuple):
     """One RTP packet: 16-bit sequence number, 32-bit timestamp at 48 kHz, Opus payload."""
 
     ssrc: int
@@ -57,6 +58,8 @@ class Counts:
     recovered: int = 0
     undecodable: int = 0
     restarts: int = 0
+    trimmed: int = 0
+    """Frames left out because the sender's clock is fast."""
 
 
 class AudioReceiver:
@@ -83,6 +86,8 @@ class AudioReceiver:
         self._waiting: dict[int, tuple[OpusPacket, int]] = {}
         self._retired: OrderedDict[int, int] = OrderedDict()
         self._outcomes: deque[bool] = deque(maxlen=_LOSS_PACKETS)
+        self._loud = 0.0
+        self._trimmed = False
         self.counts = Counts()
         self.last_arrival: int | None = None
         """Sample of the session's clock when the last packet arrived."""
@@ -112,9 +117,15 @@ class AudioReceiver:
         elif packet.sequence in self._waiting:
             self.counts.duplicate += 1
             return
+        elif packet.payload and self._clock is not None and self._clock.jumped(packet.timestamp, now):
+            self._restart(packet, now)
         assert self._clock is not None
         if packet.payload:
             self._clock.observe(packet.timestamp, now)
+        if packet.sequence == self._next and not self._waiting and self._clock.settled(now):
+            self._play(packet)
+            self._next = (self._next + 1) & 0xFFFF
+            return
         self._waiting[packet.sequence] = (packet, now)
         self._drain(now)
 
@@ -176,25 +187,44 @@ class AudioReceiver:
         if not packet.payload:  # padding: it only takes a sequence number
             return
         if not timeline.wants(place):
-            self._clock.reclaim(self._clock.lead)  # nobody hears the clock being put right here
+            self._clock.mend(self._clock.lead)  # nobody hears the clock being put right here
             return
         behind = timeline.position - place
-        if behind > _LATE_LONGEST:
-            self.counts.late += 1
-            return
         if behind > 0:  # the timeline had given up on it: better a little later than never
+            if behind + self._clock.lead > _LATE_LONGEST:
+                self.counts.late += 1
+                return
             self._clock.shift(behind)
-            place += behind
         elif behind < 0:
-            self._clock.reclaim(-behind)
-            place = max(timeline.position, self._clock.sample(packet.timestamp))
+            self._clock.mend(-behind)
         try:
             pcm, kind = self._decoder.decode(packet.payload), Kind.OK
         except OpusUndecodable:
             self.counts.undecodable += 1
             pcm, kind = self._decoder.conceal(self._frame), Kind.PLC
         self._frame = len(pcm) // BYTES_PER_SAMPLE
-        timeline.write(place, pcm, kind)
+        if self._clock.astray and self._trim(pcm):
+            return
+        timeline.write(max(timeline.position, self._clock.sample(packet.timestamp)), pcm, kind)
+
+    def _trim(self, pcm: bytes) -> bool:
+        """Mend the clock at a frame that is quiet by itself; returns whether that took the frame.
+
+        A sender without DTX leaves no silence between its packets. Of quiet frames that follow each other every other
+        one goes at most, so that a pause stays a pause.
+        """
+        assert self._clock is not None
+        samples = memoryview(pcm).cast("h")
+        peak = max(max(samples), -min(samples))
+        self._loud = max(peak, _FADE * self._loud)
+        quiet = peak * _QUIET <= self._loud
+        if quiet and self._clock.lag:
+            self._clock.mend(0)
+        self._trimmed = not self._trimmed and (quiet or self._clock.overdue) and self._clock.lead >= self._frame
+        if self._trimmed:
+            self.counts.trimmed += 1
+            self._clock.shift(-self._frame)
+        return self._trimmed
 
     def _conceal(self, after: OpusPacket) -> None:
         """Close the hole before `after`: whole lost frames first, then silence that was never sent, then the copy."""
@@ -206,7 +236,7 @@ class AudioReceiver:
         timeline = self._timeline
         place = self._clock.sample(after.timestamp)
         frames = min(skipped, (place - timeline.position) // self._frame)
-        if timeline.muted or frames <= 0:
+        if frames <= 0 or not timeline.wants(timeline.position):
             return
         copied = self._decoder.carries_recovery(after.payload)
         lost_end = timeline.position + (frames - copied) * self._frame

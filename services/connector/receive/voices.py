@@ -1,10 +1,11 @@
 """Voices: everybody heard in one call, on one timeline, from its first sample to its last."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from kit.clock import monotonic
+from kit.names import shown_name, told_apart
 from kit.telemetry import logs
 from services.connector.clock import SessionClock
 from services.connector.provider import Basis, Heard, Patience, SourceListener, SourceLost, TrackWriter
@@ -32,14 +33,24 @@ class Voices:
         tracks: where spans are written.
         listener: is told how the call goes.
         patience: how long an empty call is waited in.
+        withdrawn: who had withdrawn from the recording before; they are recorded once they consent again.
     """
 
-    def __init__(self, clock: SessionClock, tracks: TrackWriter, listener: SourceListener, patience: Patience) -> None:
+    def __init__(
+        self,
+        clock: SessionClock,
+        tracks: TrackWriter,
+        listener: SourceListener,
+        patience: Patience,
+        withdrawn: Collection[str] = (),
+    ) -> None:
         self._clock = clock
         self._tracks = tracks
         self._listener = listener
         self._patience = patience
         self._voices: dict[str, _Voice] = {}
+        self._withdrawn = set(withdrawn)
+        self._resumed = clock.started
         self._unnamed = 0
         self._finished = False
         self._away = False
@@ -55,7 +66,9 @@ class Voices:
     def participants(self) -> Sequence[Heard]:
         """Who is in the call now."""
         return [
-            voice.participant.heard if voice.participant else Heard(voice_id, voice.name, voice.muted, 0.0, voice.basis)
+            voice.participant.heard
+            if voice.participant
+            else Heard(voice_id, voice.name, voice.muted, 0.0, voice.basis, voice_id in self._withdrawn)
             for voice_id, voice in self._voices.items()
         ]
 
@@ -89,13 +102,18 @@ class Voices:
             self._listener.reconnecting(reason)
 
     def admit(self, voice_id: str, name: str, basis: Basis = Basis.OWN_TRACK, *, muted: bool = False) -> None:
-        """Somebody is in the call. Without a name they are "Speaker 2", and known by guess only."""
+        """Somebody is in the call. Without a name they are "Speaker 2", and known by guess only.
+
+        Two of a name are told apart by a number.
+        """
         if self._finished or voice_id in self._voices:
             return
         self._somebody_came = True
+        name = shown_name(name)
         if not name or basis is Basis.GUESS:
             self._unnamed += 1
             name, basis = f"Speaker {self._unnamed}", Basis.GUESS
+        name = told_apart(name, frozenset(other.name for other in self._voices.values()))
         voice = self._voices[voice_id] = _Voice(name, basis, muted)
         if self._clock.started:
             self._open_track(voice_id, voice, self._clock.sample())
@@ -184,8 +202,35 @@ class Voices:
         return end
 
     def withdraw(self, voice_id: str) -> bool:
-        """Stop recording somebody from this moment on; returns whether there is anybody of this id."""
-        return voice_id in self._voices
+        """Stop recording somebody from this moment on; returns whether there is anybody of this id.
+
+        They stay withdrawn when they leave and come back under the same id.
+        """
+        voice = self._voices.get(voice_id)
+        if voice is None:
+            return False
+        if voice_id not in self._withdrawn:
+            self._withdrawn.add(voice_id)
+            if voice.participant:
+                voice.participant.withdraw()
+            self._listener.withdrew(voice_id)
+            log.info("participant_withdrew", participant_id=voice_id)
+        return True
+
+    def withdrawn(self, voice_id: str) -> bool:
+        """Return whether somebody has withdrawn from the recording."""
+        return voice_id in self._withdrawn
+
+    def consent(self, voice_id: str) -> None:
+        """Somebody who had withdrawn is recorded again from this moment on."""
+        voice = self._voices.get(voice_id)
+        if voice is None or voice_id not in self._withdrawn:
+            return
+        self._withdrawn.discard(voice_id)
+        if voice.participant:
+            voice.participant.consent()
+        self._listener.consented(voice_id)
+        log.info("participant_consented", participant_id=voice_id)
 
     def abandon(self) -> None:
         """Write nothing more and leave every track open."""
@@ -203,7 +248,11 @@ class Voices:
         voice.participant = Participant(
             voice_id, voice.name, voice.basis, self._tracks, self._clock.sample, start_sample
         )
+        if self._resumed and self._entered_at is not None and monotonic() - self._entered_at < NOBODY_SECONDS:
+            voice.participant.missed()  # whoever is here when the recorder comes back
         voice.participant.mute(voice.muted)
+        if voice_id in self._withdrawn:
+            voice.participant.withdraw()
 
     def _judge(self) -> None:
         if not self._clock.started or self._away:

@@ -30,18 +30,27 @@ class Framer:
     Args:
         track: number of the track.
         emit: takes each message, without its sequence.
+        position: first sample of the track.
     """
 
-    def __init__(self, track: int, emit: Callable[[StreamAudioRequest], None]) -> None:
+    def __init__(self, track: int, emit: Callable[[StreamAudioRequest], None], position: int = 0) -> None:
         self._track = track
         self._emit = emit
+        self.position = position
+        """Sample after the last one taken."""
         self._start = 0
         self._kind = Kind.OK
         self._pcm = bytearray()
         self._since = 0.0
 
     def audio(self, start_sample: int, pcm: bytes, kind: Kind) -> None:
-        """Take samples that follow on from the last."""
+        """Take samples that follow on from the last; what a source before this one had brought already is cut off."""
+        known = self.position - start_sample
+        if known > 0:
+            start_sample, pcm = self.position, pcm[known * BYTES_PER_SAMPLE :]
+            if not pcm:
+                return
+        self.position = start_sample + len(pcm) // BYTES_PER_SAMPLE
         if self._pcm and kind is not self._kind:
             self.flush()
         if not self._pcm:
@@ -52,7 +61,11 @@ class Framer:
             self._since = monotonic()
 
     def gap(self, start_sample: int, end_sample: int, reason: Reason) -> None:
-        """Take a span without samples."""
+        """Take a span without samples; one that is known already says nothing."""
+        start_sample = max(start_sample, self.position)
+        if start_sample >= end_sample:
+            return
+        self.position = end_sample
         self.flush()
         gap = AudioGap(track=self._track, start_sample=start_sample, end_sample=end_sample, reason=REASONS[reason])
         self._emit(StreamAudioRequest(gap=gap))

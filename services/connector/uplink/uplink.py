@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -30,8 +31,11 @@ from services.connector.uplink.framing import Framer
 _STALE_SECONDS = 0.2
 _OPEN_SECONDS = 10.0
 _CHECK_SECONDS = 1.0
+_SETTLED_SECONDS = 0.05
 _BACKOFF_SECONDS = (0.1, 5.0)
-_FINISHED = "ERROR_REASON_MEETING_FINISHED"
+_RETURN_SECONDS = 15.0
+"""Time after the recorder came back within which those who are still in the call have a track again."""
+FINISHED = "ERROR_REASON_MEETING_FINISHED"
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -42,7 +46,7 @@ _REFUSALS = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-_BASES = {
+BASES = {
     Basis.OWN_TRACK: SpeakerBasis.SPEAKER_BASIS_OWN_TRACK,
     Basis.ROSTER: SpeakerBasis.SPEAKER_BASIS_ROSTER,
     Basis.GUESS: SpeakerBasis.SPEAKER_BASIS_GUESS,
@@ -78,6 +82,9 @@ class Uplink:
         self._backlog = backlog
         self._ack_seconds = ack_seconds
         self._framers: dict[int, Framer] = {}
+        self._voices: dict[int, _Voice] = {}
+        self._left: dict[str, int] = {}
+        self._back_at: float | None = None
         self._start_time_ms = 0
         self._epoch = 0
         self._window = 0
@@ -98,24 +105,28 @@ class Uplink:
         """Connections made so far."""
         return self._epoch
 
+    @property
+    def position(self) -> int:
+        """Sample after the last of any track."""
+        return max((framer.position for framer in self._framers.values()), default=0)
+
     def begin(self, start_time_ms: int) -> None:
         """Start sending: sample 0 was at this wall clock, in milliseconds since 1970."""
         self._start_time_ms = start_time_ms
         self._begun.set()
 
     def start_track(self, participant_id: str, display_name: str, basis: Basis, start_sample: int) -> int:
-        """Introduce a participant; returns the number of their track."""
+        """Introduce a participant; returns the number of their track, which may be one that was left open."""
+        voice = _Voice(participant_id, display_name, basis)
+        track = self._left.pop(participant_id, None)
+        if track is not None:
+            if self._voices[track] != voice and basis is not Basis.GUESS:  # a guess is no better the second time
+                self._introduce(track, voice, self._framers[track].position)
+            self._framers[track].gap(self._framers[track].position, start_sample, Reason.AWAY)
+            return track
         track = len(self._framers) + 1
-        self._framers[track] = Framer(track, self._add)
-        start = TrackStart(
-            track=track,
-            participant_id=participant_id,
-            display_name=display_name,
-            basis=_BASES[basis],
-            language=self._spec.language,
-            start_sample=start_sample,
-        )
-        self._add(StreamAudioRequest(track=start))
+        self._framers[track] = Framer(track, self._add, start_sample)
+        self._introduce(track, voice, start_sample)
         return track
 
     def audio(self, track: int, start_sample: int, pcm: bytes, kind: Kind) -> None:
@@ -128,12 +139,34 @@ class Uplink:
 
     def end_track(self, track: int, end_sample: int) -> None:
         """Nothing more will come on the track."""
-        self._framers[track].flush()
-        self._add(StreamAudioRequest(track_end=TrackEnd(track=track, end_sample=end_sample)))
+        self._voices.pop(track, None)
+        framer = self._framers[track]
+        framer.flush()
+        self._add(StreamAudioRequest(track_end=TrackEnd(track=track, end_sample=max(end_sample, framer.position))))
+
+    def away(self) -> None:
+        """The recorder is out of the call: tracks that are open now are gone on with when it is back."""
+        for framer in self._framers.values():
+            framer.flush()
+        self._left = {voice.participant_id: track for track, voice in self._voices.items()}
+        self._back_at = None
+
+    def back(self) -> None:
+        """The recorder is in the call again; whoever does not show up soon left while it was away."""
+        self._back_at = monotonic()
+
+    async def settled(self) -> None:
+        """Wait until everything taken so far is on disk; the session stays open."""
+        for framer in self._framers.values():
+            framer.flush()
+        while not self._backlog.empty and not self._over.done():  # noqa: ASYNC110 - bounded by the caller
+            await asyncio.sleep(_SETTLED_SECONDS)
 
     def end(self, end_sample: int) -> None:
         """Finish the session; `over` returns when this is on disk too."""
         if not self._ended:
+            for framer in self._framers.values():
+                framer.flush()
             self._add(StreamAudioRequest(end=SessionEnd(end_sample=end_sample)))
             self._ended = True
             self._wake.set()
@@ -143,7 +176,7 @@ class Uplink:
 
         Raises:
             MeetingOver: the meeting was finished before the session.
-        UplinkRefused: ingest will not take the session.
+            UplinkRefused: ingest will not take the session.
         """
         await asyncio.shield(self._over)
 
@@ -173,6 +206,23 @@ class Uplink:
             await asyncio.sleep(_STALE_SECONDS)
             for framer in self._framers.values():
                 framer.flush(older_than_seconds=_STALE_SECONDS)
+            if self._back_at is not None and monotonic() - self._back_at > _RETURN_SECONDS:
+                self._back_at = None
+                for track in self._left.values():
+                    self.end_track(track, self._framers[track].position)
+                self._left = {}
+
+    def _introduce(self, track: int, voice: "_Voice", start_sample: int) -> None:
+        self._voices[track] = voice
+        start = TrackStart(
+            track=track,
+            participant_id=voice.participant_id,
+            display_name=voice.display_name,
+            basis=BASES[voice.basis],
+            language=self._spec.language,
+            start_sample=start_sample,
+        )
+        self._add(StreamAudioRequest(track=start))
 
     def _add(self, request: StreamAudioRequest) -> None:
         if not self._ended:
@@ -206,7 +256,7 @@ class Uplink:
         except grpc.aio.AioRpcError as error:
             problem = error_of(error)
             sentence = f"{problem.code.name}: {problem.message or problem.reason}"
-            if problem.reason == _FINISHED:
+            if problem.reason == FINISHED:
                 raise MeetingOver("the meeting was finished") from error
             if problem.code in _REFUSALS:
                 raise UplinkRefused(sentence) from error
@@ -269,6 +319,15 @@ class Uplink:
     def _settle(self) -> None:
         if self._ended and self._backlog.empty and not self._over.done():
             self._over.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """Who an open track belongs to."""
+
+    participant_id: str
+    display_name: str
+    basis: Basis
 
 
 @asynccontextmanager

@@ -7,27 +7,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCIceCandidate,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpReceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCIceCandidate, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
 from kit.clock import monotonic
 from kit.telemetry import logs
 from services.connector.receive.receiver import OpusPacket
 from services.connector.webrtc import aiortc_private
+from services.connector.webrtc.connection import close_connection, make_connection, prefer_opus, set_local
+from services.connector.webrtc.ice import IceAccess
+from services.connector.webrtc.sdp import fault_of, fingerprint_of
 
 FIRST_OFFER_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 15.0)
 _INBOX = 256
-_CLOSE_SECONDS = 5.0
+_MOST_CANDIDATES = 256
 
 log = logs.get()
 
@@ -45,7 +40,7 @@ class PeerLink:
     from other credentials means a new connection.
 
     Args:
-        ice_servers: STUN and TURN servers as the room named them.
+        ice: STUN and TURN servers, ours and those that the room named.
         signal: sends a payload to the peer.
         on_packet: takes the peer's Opus packets.
         on_connected: told when media is connected.
@@ -54,14 +49,14 @@ class PeerLink:
 
     def __init__(
         self,
-        ice_servers: list[dict[str, Any]],
+        ice: IceAccess,
         *,
         signal: Callable[[dict[str, Any]], Awaitable[None]],
         on_packet: Callable[[OpusPacket], None],
         on_connected: Callable[[], None],
         on_publishing: Callable[[bool], None],
     ) -> None:
-        self._ice_servers = [ice_server(server) for server in ice_servers]
+        self._ice = ice
         self._signal = signal
         self._on_packet = on_packet
         self._on_connected = on_connected
@@ -70,6 +65,7 @@ class PeerLink:
         self._connection: RTCPeerConnection | None = None
         self._fingerprint: str | None = None
         self._tapped = False
+        self._candidates = 0
         self._failures = 0
         self._restart_at: float | None = monotonic() + FIRST_OFFER_SECONDS
 
@@ -91,7 +87,7 @@ class PeerLink:
                 try:
                     await self._take(message)
                 except Exception as error:  # a peer may send anything; only its own link suffers
-                    log.warning("peer_signal_failed", error=repr(error))
+                    log.warning("peer_signal_failed", error=repr(error)[:200])
                     self._plan_restart()
         finally:
             await self._close()
@@ -106,13 +102,15 @@ class PeerLink:
                 await self._add_candidate(candidate)
 
     async def _answer(self, sdp: str) -> None:
-        fingerprint = re.search(r"^a=fingerprint:(.+?)\s*$", sdp, flags=re.MULTILINE)
-        credentials = fingerprint.group(1) if fingerprint else None
-        if self._connection is None or credentials != self._fingerprint:
+        if fault := fault_of(sdp):
+            raise ValueError(fault)
+        credentials = fingerprint_of(sdp)
+        anew = self._connection is None or credentials != self._fingerprint
+        if self._connection is None or anew:
             await self._close()
             self._connection = self._connect()
             self._fingerprint = credentials
-            self._restart_at = monotonic() + CONNECT_SECONDS
+            self._restart_at = None
             if re.search(r"^m=audio ", sdp, flags=re.MULTILINE):
                 prefer_opus(self._connection)
         connection = self._connection
@@ -122,15 +120,16 @@ class PeerLink:
         for transceiver in connection.getTransceivers():
             if transceiver.kind == "video":
                 transceiver.direction = "inactive"
-        await connection.setLocalDescription(await connection.createAnswer())
+        await set_local(connection, await connection.createAnswer())
         local = connection.localDescription
         await self._signal({"description": {"type": local.type, "sdp": local.sdp}})
+        if anew:  # from now: with a dead TURN server, gathering alone takes longer than connecting may
+            self._restart_at = monotonic() + CONNECT_SECONDS
 
     def _connect(self) -> RTCPeerConnection:
-        connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=self._ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        )
+        connection = make_connection(self._ice)
         self._tapped = False
+        self._candidates = 0
 
         def state_changed() -> None:
             self._inbox.put_nowait(_StateChange(connection, connection.connectionState))
@@ -167,7 +166,9 @@ class PeerLink:
         if not candidate or not candidate.get("candidate"):
             await self._connection.addIceCandidate(None)
             return
-        await self._connection.addIceCandidate(ice_candidate(candidate))
+        self._candidates += 1
+        if self._candidates <= _MOST_CANDIDATES:
+            await self._connection.addIceCandidate(ice_candidate(candidate))
 
     async def _ask_again(self) -> None:
         """Drop what did not come about and ask the peer for a new offer."""
@@ -185,25 +186,12 @@ class PeerLink:
 
     async def _close(self) -> None:
         connection, self._connection, self._fingerprint = self._connection, None, None
-        if connection is None:
-            return
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await connection.close()
-        except TimeoutError:
-            log.warning("peer_connection_close_timed_out")
+        if connection is not None:
+            await close_connection(connection)
 
     @staticmethod
     def _loop_time(moment: float | None) -> float | None:
         return None if moment is None else asyncio.get_running_loop().time() + max(0.0, moment - monotonic())
-
-
-def prefer_opus(connection: RTCPeerConnection) -> None:
-    """Make the connection answer its first audio line with Opus alone, receiving only."""
-    transceiver = connection.addTransceiver("audio", direction="recvonly")
-    capabilities = RTCRtpReceiver.getCapabilities("audio")
-    codecs = capabilities.codecs if capabilities else []
-    transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType.lower() == "audio/opus"])
 
 
 def ice_candidate(raw: dict[str, Any]) -> RTCIceCandidate:
@@ -212,8 +200,3 @@ def ice_candidate(raw: dict[str, Any]) -> RTCIceCandidate:
     candidate.sdpMid = raw.get("sdpMid")
     candidate.sdpMLineIndex = raw.get("sdpMLineIndex")
     return candidate
-
-
-def ice_server(raw: dict[str, Any]) -> RTCIceServer:
-    """Turn a browser's RTCIceServer dictionary into aiortc's."""
-    return RTCIceServer(urls=raw.get("urls", []), username=raw.get("username"), credential=raw.get("credential"))

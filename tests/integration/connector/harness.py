@@ -16,6 +16,7 @@ from services.connector.registry import make_registry
 from services.connector.sessions.session import SessionOptions
 from services.connector.sessions.sessions import Sessions, open_sessions
 from tests.fakes.ingest_server import Ingest, RecordedTrack, serving_ingest
+from tests.fakes.keepers import memory_keepers
 from tests.fakes.room_server import RoomServer, running_rooms
 from tests.fakes.session_ledger import MemoryLedger
 
@@ -54,7 +55,9 @@ async def running_connector(
         patience = Patience(empty_room=empty_room_seconds)
         registry = make_registry(Surroundings(rooms.url, TOKEN, patience=patience), "room")
         bounds = SessionOptions(backlog_bytes=8 * 1024 * 1024, ack_seconds=5.0, finish_seconds=15.0)
-        sessions = await stack.enter_async_context(open_sessions(registry, channel, ledger, bounds))
+        sessions = await stack.enter_async_context(
+            open_sessions(registry, channel, memory_keepers(ledger, channel), bounds)
+        )
         yield Connector(sessions, rooms, ingest, ledger)
 
 

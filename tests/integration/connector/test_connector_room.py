@@ -1,7 +1,7 @@
 """The connector room as others call it: gRPC, keys, PostgreSQL, one call from Join to Leave."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,19 +87,6 @@ async def test_a_call_from_join_to_leave() -> None:
         assert place_of(said, track_of(room.ingest, "Alice").samples)[1] > 0.95
 
 
-async def test_stopping_the_room_finishes_its_sessions() -> None:
-    async with AsyncExitStack() as callers:
-        async with running_connector_room() as room:
-            speech, url = speech_from_samples(speech_like(1, 2)), room.rooms.signal_url("m-1")
-            alice = await callers.enter_async_context(open_caller("Alice", speech, url=url, room="m-1"))
-            await room.stub.Join(pb.JoinRequest(meeting_id="m-1"))
-            await alice.ready.wait()
-            await alice.speak()
-            room.shutdown.requested.set()
-        await callers.aclose()
-    assert track_of(room.ingest, "Alice").end == room.ingest.session.end
-
-
 async def test_sessions_are_paged() -> None:
     async with running_connector_room() as room:
         for number in range(3):
@@ -114,21 +101,21 @@ async def test_sessions_are_paged() -> None:
         assert error_of(caught.value).reason == "ERROR_REASON_INVALID_PAGE_TOKEN"
 
 
-async def test_what_is_not_of_this_release_says_so_with_a_reason() -> None:
+async def test_operators_see_providers_breakers_and_that_there_is_nothing_to_do() -> None:
     async with running_connector_room() as room:
-        calls: list[Any] = [
-            room.stub.Reconnect(pb.ReconnectRequest(meeting_id="m")),
-            room.stub.Probe(pb.ProbeRequest()),
-            room.stub.Reconcile(pb.ReconcileRequest()),
-            room.stub.LivePull(pb.LivePullRequest()),
-            room.stub.GetCircuitBreaker(pb.GetCircuitBreakerRequest()),
-            room.stub.ResetCircuitBreaker(pb.ResetCircuitBreakerRequest()),
-        ]
-        for call in calls:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call
-            problem = error_of(caught.value)
-            assert (problem.code, problem.reason) == (grpc.StatusCode.UNIMPLEMENTED, "ERROR_REASON_UNIMPLEMENTED")
+        providers = {one.name: one for one in (await room.stub.ListProviders(pb.ListProvidersRequest())).providers}
+        assert providers["room"].available
+        assert providers["room"].default
+        assert (providers["sberjazz"].available, providers["sberjazz"].pull) == (False, True)
+        assert "SBERJAZZ_API_BASE" in providers["sberjazz"].hint
+        assert (await room.stub.Probe(pb.ProbeRequest(provider="room"))).ok
+        breaker = (await room.stub.GetCircuitBreaker(pb.GetCircuitBreakerRequest(provider="room"))).breaker
+        assert (breaker.state, breaker.failures, breaker.threshold) == ("closed", 0, 5)
+        reset = await room.stub.ResetCircuitBreaker(pb.ResetCircuitBreakerRequest(provider="room"))
+        assert reset.breaker.state == "closed"
+        assert (await room.stub.Reconcile(pb.ReconcileRequest())).scanned == 0
+        assert (await room.stub.LivePull(pb.LivePullRequest())).scanned == 0
+        assert not (await room.stub.ListDecisions(pb.ListDecisionsRequest())).decisions
 
 
 async def test_errors_name_their_reasons() -> None:
@@ -137,7 +124,12 @@ async def test_errors_name_their_reasons() -> None:
             (room.stub.GetStatus(pb.GetStatusRequest(meeting_id="x")), "ERROR_REASON_SESSION_NOT_FOUND"),
             (room.stub.Leave(pb.LeaveRequest(meeting_id="x")), "ERROR_REASON_SESSION_NOT_FOUND"),
             (room.stub.Join(pb.JoinRequest(meeting_id="x", provider="zoomy")), "ERROR_REASON_PROVIDER_UNKNOWN"),
+            (room.stub.Join(pb.JoinRequest(meeting_id="x", provider="sberjazz")), "ERROR_REASON_PROVIDER_DISABLED"),
             (room.stub.Join(pb.JoinRequest()), "ERROR_REASON_INVALID_FIELD"),
+            (room.stub.Reconnect(pb.ReconnectRequest(meeting_id="x")), "ERROR_REASON_SESSION_NOT_FOUND"),
+            (room.stub.Probe(pb.ProbeRequest(provider="zoomy")), "ERROR_REASON_PROVIDER_UNKNOWN"),
+            (room.stub.Reconcile(pb.ReconcileRequest(limit=-1)), "ERROR_REASON_INVALID_FIELD"),
+            (room.stub.ListDecisions(pb.ListDecisionsRequest(page_token="?")), "ERROR_REASON_INVALID_PAGE_TOKEN"),
         ]
         for call, reason in wrong:
             with pytest.raises(grpc.aio.AioRpcError) as caught:

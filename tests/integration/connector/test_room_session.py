@@ -202,6 +202,35 @@ async def test_the_recorder_comes_back_after_losing_the_room() -> None:
     assert last - first == pytest.approx(4.5 * RATE, abs=0.1 * RATE)
 
 
+async def test_a_reconnect_goes_on_with_each_track_and_says_that_the_recorder_was_away() -> None:
+    said = speech_like(7.0, 12)
+    async with (
+        running_connector() as connector,
+        open_caller("Alice", speech_from_samples(said), url=connector.url, room=ROOM) as alice,
+    ):
+        await connector.sessions.join(SPEC)
+        await ready(alice)
+        before = heard(connector.ingest, "Alice")
+        speaking = asyncio.create_task(alice.speak())
+        await until(lambda: heard(connector.ingest, "Alice") > before + 2.3 * RATE)
+        again = await connector.sessions.reconnect("acme", ROOM, "echo")
+        assert (again.state, again.attempts) == (State.LIVE, 2)
+        await speaking
+        record = await connector.sessions.leave("acme", ROOM, "")
+
+    assert record.state is State.ENDED
+    assert_accounted(connector)
+    track = track_of(connector.ingest, "Alice")
+    away = track.total("gap:away") + track.total("gap:no_packets")
+    assert 0 < away < 3 * RATE
+    assert track.total("gap:away") > 0
+    first, correlation = place_of(said[: round(1.8 * RATE)], track.samples)
+    assert correlation > 0.9
+    last, correlation = place_of(said[-round(1.5 * RATE) :], track.samples)
+    assert correlation > 0.9
+    assert last - first == pytest.approx(5.5 * RATE, abs=0.1 * RATE)
+
+
 async def test_a_lost_connection_is_made_anew_at_the_recorders_request() -> None:
     said = speech_like(7.0, 9)
     async with (

@@ -2,13 +2,18 @@
 
 import asyncio
 import inspect
+import re
+import struct
 
 import aioice.ice
+import aioice.stun
 import aiortc.codecs
+import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
-from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, RtpRouter
+from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
 from aiortc.rtcrtpreceiver import StreamStatistics
-from aiortc.rtp import HeaderExtensions, RtpPacket
+from aiortc.rtp import HeaderExtensions, RtcpReceiverInfo, RtpPacket
 
 from services.connector.receive.receiver import OpusPacket
 from services.connector.webrtc import aiortc_private
@@ -49,6 +54,89 @@ async def test_a_tap_gets_opus_alone_and_the_reports_go_on() -> None:
     await connection.close()
 
 
+def test_what_the_short_way_of_a_packet_uses_is_still_there() -> None:
+    transport = RTCDtlsTransport(RTCIceTransport(RTCIceGatherer([])), [_certificate()])
+    connection = transport.transport._connection
+    assert isinstance(connection, aioice.ice.Connection)
+    assert "data_received" not in vars(connection)
+    assert list(inspect.signature(connection.data_received).parameters) == ["data", "component"]
+    assert "self.receiver.data_received(data, self.local_candidate.component)" in inspect.getsource(
+        aiortc_private._datagram_received
+    )
+    assert transport._rx_srtp is None
+    assert transport._rtp_router.mid_table == transport._rtp_router.ssrc_table == {}
+    pump = inspect.getsource(RTCDtlsTransport._recv_next)
+    assert "self._rx_srtp.unprotect(data)" in pump
+    assert "RtpPacket.parse(data, self._rtp_header_extensions_map)" in inspect.getsource(
+        RTCDtlsTransport._handle_rtp_data
+    )
+    statistics = inspect.getsource(StreamStatistics.add)
+    assert set(re.findall(r"\bpacket\.(\w+)", statistics)) == {"sequence_number", "timestamp"}
+
+
+def test_an_empty_or_broken_datagram_goes_nowhere() -> None:
+    class Receiver:
+        """What a protocol hands data to."""
+
+        def __init__(self) -> None:
+            self.taken: list[bytes] = []
+
+        def data_received(self, data: bytes, component: int) -> None:
+            """Take data."""
+            self.taken.append(data)
+
+    receiver = Receiver()
+    protocol = aioice.ice.StunProtocol.__new__(aioice.ice.StunProtocol)
+    protocol.receiver = receiver  # type: ignore[assignment]
+    protocol.local_candidate = aioice.Candidate("1", 1, "udp", 1, "127.0.0.1", 9, "host")
+    message = bytes(aioice.stun.Message(aioice.stun.Method.BINDING, aioice.stun.Class.REQUEST))
+    broken = message[:2] + (8).to_bytes(2, "big") + message[4:] + b"\x00\x24\x00\x01\x00\x00\x00\x00"
+    for data in (b"", broken, b"\x80\x60media", b"\x17dtls"):
+        aiortc_private._take_datagram(protocol, data, ("127.0.0.1", 1))
+    assert receiver.taken == [b"\x80\x60media", b"\x17dtls"]
+
+
+def test_a_sender_that_changes_its_ssrc_for_ever_does_not_fill_the_reports() -> None:
+    receiver = RTCRtpReceiver("audio", RTCDtlsTransport(RTCIceTransport(RTCIceGatherer([])), [_certificate()]))
+    receiver._RTCRtpReceiver__codecs[96] = aiortc.codecs.CODECS["audio"][0]  # type: ignore[attr-defined]
+    aiortc_private.tap(receiver, lambda _: None)
+    for ssrc in range(500):
+        receiver._taken_by_the_connector(96, ssrc, 1, 1, b"x")  # type: ignore[attr-defined]
+    streams = receiver._RTCRtpReceiver__remote_streams  # type: ignore[attr-defined]
+    assert len(streams) == 8
+    assert 499 in streams
+
+
+def test_timestamps_that_make_no_sense_still_fit_into_a_report(monkeypatch) -> None:
+    receiver = RTCRtpReceiver("audio", RTCDtlsTransport(RTCIceTransport(RTCIceGatherer([])), [_certificate()]))
+    receiver._RTCRtpReceiver__codecs[96] = aiortc.codecs.CODECS["audio"][0]  # type: ignore[attr-defined]
+    aiortc_private.tap(receiver, lambda _: None)
+    now = 0.0
+    monkeypatch.setattr("aiortc.rtcrtpreceiver.time.time", lambda: now)
+    for number in range(400):
+        now += 2.0 * (number % 2)
+        receiver._taken_by_the_connector(96, 1, number, (number + 1) % 2 * 0xFFFF_FFFF, b"x")  # type: ignore[attr-defined]
+    stream = receiver._RTCRtpReceiver__remote_streams[1]  # type: ignore[attr-defined]
+    assert StreamStatistics.jitter.fget(stream) >= 1 << 32  # type: ignore[attr-defined]
+    assert bytes(RtcpReceiverInfo(1, stream.fraction_lost, stream.packets_lost, stream.max_seq, stream.jitter, 0, 0))
+
+
+@pytest.mark.parametrize("extension", [b"", b"\xbe\xde\x00\x01\x10\x7f\x00\x00"])
+@pytest.mark.parametrize("sources", [0, 2])
+@pytest.mark.parametrize("padding", [b"", b"\x00\x00\x03"])
+def test_a_header_is_read_as_the_library_reads_it(extension: bytes, sources: int, padding: bytes) -> None:
+    flags = 0x80 | sources | (0x10 if extension else 0) | (0x20 if padding else 0)
+    header = bytes([flags, 0x80 | 96]) + (513).to_bytes(2, "big") + (70_000).to_bytes(4, "big") + b"\x00\x00\x00\x07"
+    packet = header + bytes(4 * sources) + extension + b"payload" + padding
+    assert aiortc_private._payload(packet, flags) == RtpPacket.parse(packet).payload == b"payload"
+    with pytest.raises((ValueError, struct.error)):
+        aiortc_private._payload(packet[: 12 + 4 * sources - 1], flags | 0x10)
+
+
+def _certificate() -> RTCCertificate:
+    return RTCCertificate.generateCertificate()
+
+
 def test_the_router_still_has_its_tables_and_follows_the_mid() -> None:
     aiortc_private.install()
     router = RtpRouter()
@@ -75,6 +163,7 @@ def test_installing_asks_senders_for_dtx_and_recovery_and_shortens_consent() -> 
 
 
 async def test_an_answer_asks_for_opus_with_dtx_and_recovery_and_for_no_video() -> None:
+    from services.connector.webrtc.ice import IceAccess
     from services.connector.webrtc.peer import PeerLink
 
     aiortc_private.install()
@@ -89,7 +178,7 @@ async def test_an_answer_asks_for_opus_with_dtx_and_recovery_and_for_no_video() 
         await answers.put(data)
 
     link = PeerLink(
-        [], signal=signal, on_packet=lambda _: None, on_connected=lambda: None, on_publishing=publishing.append
+        IceAccess(), signal=signal, on_packet=lambda _: None, on_connected=lambda: None, on_publishing=publishing.append
     )
     running = asyncio.create_task(link.run())
     link.deliver({"description": {"type": "offer", "sdp": offering.localDescription.sdp}})

@@ -17,7 +17,10 @@ from agent.ingest.v1 import recorder_service_pb2 as recorder
 from agent.ingest.v1 import recorder_service_pb2_grpc as recorder_grpc
 from agent.report.v1 import report_service_pb2_grpc as report_grpc
 from agent.stt.v1 import stt_service_pb2_grpc as stt_grpc
-from kit.auth.authenticator import Authenticator, make_authenticator
+from kit.audit.auditing import Auditing
+from kit.audit.settings import AuditSettings
+from kit.auth.authenticator import Authenticator, make_authenticator, make_credential
+from kit.auth.outgoing import Credential
 from kit.blobs import BlobStore, open_storage
 from kit.db.engine import Database, open_database
 from kit.db.migrate import migrate
@@ -51,6 +54,11 @@ from services.ingest.live.repository import LiveRepository
 from services.ingest.live.surroundings import Surroundings
 from services.ingest.meetings import Meetings
 from services.ingest.operators import RoomWatch
+from services.ingest.quick.owner import Anywhere
+from services.ingest.quick.recordings import QuickRecordings
+from services.ingest.quick.repository import QuickRepository
+from services.ingest.quick.servicer import RecorderServicer
+from services.ingest.quick.watch import open_quick_watch
 from services.ingest.recorder import Recorder
 from services.ingest.recordings.recordings import Recordings
 from services.ingest.recordings.repository import RecordingRepository
@@ -60,12 +68,13 @@ from services.ingest.replicas.peers import open_peers
 from services.ingest.replicas.replica import Replicas, open_replicas
 from services.ingest.replicas.repository import ReplicaRepository
 from services.ingest.repository import IngestRepository
-from services.ingest.servicer import AudioServicer, InternalAudioServicer, MeetingServicer, RecorderServicer
-from services.ingest.settings import IngestSettings, MeetingSettings, RetentionSettings
+from services.ingest.servicer import AudioServicer, InternalAudioServicer, MeetingServicer
+from services.ingest.settings import IngestSettings, MeetingSettings, QuickRecordingSettings, RetentionSettings
 from services.ingest.watching.hub import Hub
 from services.ingest.watching.relay import open_relays
 from services.ingest.watching.watch import Watcher
 from store.answers import Answers
+from store.audit.room import open_audit
 
 ROOM = "ingest"
 _ENCODERS = 2
@@ -81,7 +90,7 @@ class Options:
     meetings: MeetingSettings
     targets: TargetSettings
     data_directory: Path
-    outgoing_key: str | None
+    outgoing_key: Credential | None
     """Key with which the room calls the other rooms."""
     journals: Path | None = None
     """Where journals are; `journals` in the data directory if None."""
@@ -91,6 +100,12 @@ class Options:
     """Whether FinishMeeting answers when the report is there."""
     retention: RetentionSettings | None = None
     """How long meetings are kept; for ever if None."""
+    quick: QuickRecordingSettings | None = None
+    """How many quick recordings there may be, and how long; the defaults if None."""
+    tenant_context: str = ""
+    """Key under which a meeting's context keeps its tenant; empty: it does not."""
+    auditing: Auditing | None = None
+    """How decisions about access are kept; the log alone has them if None."""
     rpc: RpcSettings | None = None
     telemetry: TelemetrySettings | None = None
     fail_fast: bool = False
@@ -98,7 +113,7 @@ class Options:
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; the database's tables come up to date first."""
-    core, auth, rpc, telemetry, database, storage, targets, settings, meetings, queue, retention = load(
+    core, auth, rpc, telemetry, database, storage, targets, settings, meetings, queue, retention, audit = load(
         CoreSettings,
         AuthSettings,
         RpcSettings,
@@ -110,7 +125,9 @@ async def main(shutdown: Shutdown) -> None:
         MeetingSettings,
         QueueSettings,
         RetentionSettings,
+        AuditSettings,
     )
+    (quick,) = load(QuickRecordingSettings)
     if database.database_url is None:
         raise SettingsError(["DATABASE_URL: the ingest room needs a database; `agent up` starts one"])
     url = database.database_url.get_secret_value()
@@ -119,11 +136,14 @@ async def main(shutdown: Shutdown) -> None:
         meetings,
         targets,
         core.agent_data_dir,
-        auth.outgoing_key,
+        make_credential(auth, ROOM),
         journals=settings.journal_directory(storage, core.agent_data_dir),
         journals_shared=settings.shares_journals(storage),
         inline=queue.inline,
         retention=retention,
+        quick=quick,
+        tenant_context=auth.tenant_context,
+        auditing=Auditing.of(audit, auth),
         rpc=rpc,
         telemetry=telemetry,
         fail_fast=core.fail_fast,
@@ -196,8 +216,15 @@ async def open_ingest(
         stack.callback(goodbye.cancel)
         storage = StorageWatch(blobs)
         watch = RoomWatch(repository, live, surroundings.directory, settings.min_free_mb, storage)
+        calls = Recorder(connector_grpc.ConnectorServiceStub(connector))
         meetings = Meetings(
-            repository, live, hub, Recorder(connector_grpc.ConnectorServiceStub(connector)), blobs, options.meetings
+            repository,
+            live,
+            hub,
+            calls,
+            blobs,
+            options.meetings,
+            options.tenant_context,
         )
         erasing = ErasureRepository(database)
         erasure = Erasure(erasing, blobs, live)
@@ -207,15 +234,36 @@ async def open_ingest(
         )
         encoders = stack.enter_context(ThreadPoolExecutor(_ENCODERS, "ingest-encode"))
         recordings = Recordings(RecordingRepository(database), blobs, encoders)
+        anywhere = Anywhere(live, repository, meetings, replicas, peers)
+        quick_rows = QuickRepository(database)
+        quick = QuickRecordings(
+            quick_rows,
+            repository,
+            meetings,
+            recordings,
+            calls,
+            anywhere.finish,
+            options.quick or QuickRecordingSettings(),
+            options.targets.gateway_url,
+        )
+        await stack.enter_async_context(open_quick_watch(quick_rows, quick))
         queues = RoomQueues(database, [QUEUE], Answers())
+        audit = await stack.enter_async_context(open_audit(database, options.auditing))
         room = await stack.enter_async_context(
             open_room(
                 ROOM,
                 listen=settings.listen,
                 metrics_listen=settings.metrics_listen,
-                services=_services(
-                    options, repository, live, meetings, watcher, door, forwarder, recordings, erasure, shutdown
-                ),
+                services=[
+                    *_services(
+                        options, repository, live, meetings, watcher, door, forwarder, recordings, erasure, shutdown
+                    ),
+                    RpcService(
+                        recorder.DESCRIPTOR.services_by_name["RecorderService"],
+                        RecorderServicer(quick, anywhere.length_ms),
+                        recorder_grpc.add_RecorderServiceServicer_to_server,
+                    ),
+                ],
                 auth=auth,
                 shutdown=shutdown,
                 readiness=watch.readiness,
@@ -224,8 +272,11 @@ async def open_ingest(
                     queues=queues.queues,
                     jobs=queues,
                     storage=storage.health,
+                    audit=audit.log,
                     detail=watch.detail,
                 ),
+                audit=audit.sink,
+                origins=audit.origins,
                 rpc=options.rpc,
                 telemetry=options.telemetry,
                 fail_fast=options.fail_fast,
@@ -269,11 +320,6 @@ def _services(
             audio.DESCRIPTOR.services_by_name["InternalAudioService"],
             InternalAudioServicer(chunks, door, forwarder),
             audio_grpc.add_InternalAudioServiceServicer_to_server,
-        ),
-        RpcService(
-            recorder.DESCRIPTOR.services_by_name["RecorderService"],
-            RecorderServicer(),  # type: ignore[abstract]  # as above
-            recorder_grpc.add_RecorderServiceServicer_to_server,
         ),
     ]
 

@@ -1,12 +1,13 @@
 """What a caller of the ingest room can act on.
 
 NotFound             MeetingNotFound, MeetingErased, AudioNotFound
-InvalidArgument      StreamProtocolBroken, MessageTooLarge, TrackUnknown, AudioUndecodable, PageTokenInvalid
+InvalidArgument      StreamProtocolBroken, MessageTooLarge, TrackUnknown, AudioUndecodable, PageTokenInvalid,
+                     ProviderUnknown
 OutOfRange           SequenceGap, SampleGap
-FailedPrecondition   MeetingFinished, RequestIdReused, AudioNotReady
+FailedPrecondition   MeetingFinished, RequestIdReused, AudioNotReady, ProviderDisabled
 Aborted              EpochFenced
-ResourceExhausted    DiskFull, TooManySessions
-Unavailable          JournalFailed, Draining, MeetingElsewhere, Fenced
+ResourceExhausted    DiskFull, TooManyRecordings
+Unavailable          JournalFailed, Draining, MeetingElsewhere, Fenced, ProviderFailed, ConnectorAway
 """
 
 from kit.errors import (
@@ -185,3 +186,40 @@ class Fenced(MeetingElsewhere):
 
     def __init__(self, meeting_id: str) -> None:
         super().__init__(meeting_id, "")
+
+
+class ProviderUnknown(InvalidArgument):
+    """The connector has no provider of this name."""
+
+    reason = "ERROR_REASON_PROVIDER_UNKNOWN"
+
+
+class ProviderDisabled(FailedPrecondition):
+    """The connector's provider for this link is not switched on; the message says what to set."""
+
+    reason = "ERROR_REASON_PROVIDER_DISABLED"
+
+
+class ProviderFailed(Unavailable):
+    """The call could not be joined."""
+
+    reason = "ERROR_REASON_PROVIDER_FAILED"
+
+
+class ConnectorAway(Unavailable):
+    """The connector does not answer."""
+
+    retry_after_seconds = 5.0
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, dependency="connector")
+
+
+class TooManyRecordings(ResourceExhausted):
+    """So many quick recordings are under way that no other may begin."""
+
+    reason = "ERROR_REASON_TOO_MANY_RECORDINGS"
+    retry_after_seconds = 60.0
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} quick recordings are under way, which is the most at once", limit=most)

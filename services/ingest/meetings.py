@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf import json_format
 
@@ -54,6 +54,7 @@ class Meetings:
         recorder: Recorder,
         blobs: Blobs,
         settings: MeetingSettings,
+        tenant_context: str = "",
     ) -> None:
         self._repository = repository
         self._live = live
@@ -61,6 +62,7 @@ class Meetings:
         self._recorder = recorder
         self._blobs = blobs
         self._settings = settings
+        self._tenant_context = tenant_context
 
     async def start(self, caller: Principal, request: pb.StartMeetingRequest) -> pb.StartMeetingResponse:
         """Make a meeting, and send the recorder in if that was asked for.
@@ -104,10 +106,15 @@ class Meetings:
             language=request.language.lower(),
             provider=provider,
             provider_ref=request.meeting_url,
-            context=json_format.MessageToDict(request.context),
+            context=self._context(caller, request),
             request_id=request.request_id,
             created_by=caller.subject,
         )
+
+    def _context(self, caller: Principal, request: pb.StartMeetingRequest) -> dict[str, Any]:
+        """Return what the caller gave, with the tenant in it where tenants are enforced; nobody may say another."""
+        context: dict[str, Any] = json_format.MessageToDict(request.context)
+        return {**context, self._tenant_context: caller.tenant_id} if self._tenant_context else context
 
     async def get(self, key: MeetingKey) -> pb.Meeting:
         """Return a meeting with its transcripts and report as far as they exist.

@@ -27,6 +27,7 @@ from services.ingest.rows import (
     NewMeeting,
     ParticipantRow,
     SegmentRow,
+    Wanted,
     WordRow,
 )
 from store.models import artifacts, audio_sessions, coverage, meetings, participants, reports, segments
@@ -228,7 +229,7 @@ def session_row_id(key: MeetingKey, session_id: str) -> str:
 
 
 async def end_meeting(connection: AsyncConnection, row: Any, finish: Finish) -> None:
-    """Store the account and the end of a meeting and ask for its report, under its row's lock."""
+    """Store the account and the end of a meeting and ask for its report if one is wanted, under its row's lock."""
     key = MeetingKey(row.tenant_id, row.id)
     revision = max(row.revision, 1)
     await _store_account(connection, key, finish)
@@ -237,21 +238,23 @@ async def end_meeting(connection: AsyncConnection, row: Any, finish: Finish) -> 
         .where(audio_sessions.c.id.in_(finish.session_ids), audio_sessions.c.tenant_id == key.tenant_id)
         .values(state="settled")
     )
-    await enqueue(
-        connection,
-        REPORT_QUEUE,
-        BUILD_REPORT,
-        {"meeting_id": key.meeting_id, "tenant_id": key.tenant_id, "revision": revision},
-        tenant_id=key.tenant_id,
-        key=key.meeting_id,
-        dedupe=f"{BUILD_REPORT}/{key.meeting_id}/{revision}",
-    )
+    reported = Wanted.of(row.context).report
+    if reported:
+        await enqueue(
+            connection,
+            REPORT_QUEUE,
+            BUILD_REPORT,
+            {"meeting_id": key.meeting_id, "tenant_id": key.tenant_id, "revision": revision},
+            tenant_id=key.tenant_id,
+            key=key.meeting_id,
+            dedupe=f"{BUILD_REPORT}/{key.meeting_id}/{revision}",
+        )
     await connection.execute(
         update(meetings)
         .where(is_meeting(key))
         .values(
             state="finished",
-            report_state="queued",
+            report_state="queued" if reported else "none",
             revision=revision,
             duration_ms=finish.duration_ms,
             start_time=func.coalesce(meetings.c.start_time, meetings.c.create_time),

@@ -30,6 +30,26 @@ class ParticipantRow:
     left_ms: int | None = None
 
 
+QUICK_RECORDING = "quick_recording"
+"""Key of a meeting's context under which it says what is to become of its sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to become of a meeting's sound, beyond the recording."""
+
+    text: bool = True
+    report: bool = True
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> "Wanted":
+        """Read a meeting's context: `{"quick_recording": {"text": false, "report": false}}` is sound alone."""
+        said = context.get(QUICK_RECORDING)
+        if not isinstance(said, Mapping):
+            return cls()
+        return cls(said.get("text") is not False, said.get("report") is not False)
+
+
 @dataclass(frozen=True, slots=True)
 class MeetingRow:
     """One meeting; `segments` counts its finals."""

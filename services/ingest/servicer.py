@@ -13,7 +13,6 @@ from agent.ingest.v1 import audio_service_pb2 as audio
 from agent.ingest.v1 import audio_service_pb2_grpc as audio_grpc
 from agent.ingest.v1 import meeting_service_pb2 as meeting
 from agent.ingest.v1 import meeting_service_pb2_grpc as meeting_grpc
-from agent.ingest.v1 import recorder_service_pb2_grpc as recorder_grpc
 from kit.auth.principal import current_principal
 from kit.telemetry import logs
 from services.ingest.erasure.erasure import Erasure, tombstone_message
@@ -232,10 +231,6 @@ class BegunStream:
     async def write(self, message: Any) -> None:
         """Send a message."""
         await self._context.write(message)
-
-
-class RecorderServicer(recorder_grpc.RecorderServiceServicer):
-    """Quick recording is not part of this release: every RPC answers UNIMPLEMENTED."""
 
 
 def _key(meeting_id: str) -> MeetingKey:

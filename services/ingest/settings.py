@@ -1,4 +1,4 @@
-"""Settings of the ingest room: INGEST_*, MEETING_* and RETENTION_*."""
+"""Settings of the ingest room: INGEST_*, MEETING_*, QUICK_RECORDING_* and RETENTION_*."""
 
 import json
 from pathlib import Path
@@ -109,6 +109,19 @@ class MeetingSettings(Section):
     """Whether the recorder joins when a realtime meeting is started and the request does not say."""
     connector_provider: str = "room"
     """Provider that the recorder joins through when the request names none."""
+
+
+class QuickRecordingSettings(Section):
+    """Quick recordings."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICK_RECORDING_")
+
+    most_at_once: PositiveInt = 3
+    """Quick recordings of one tenant that may be under way at the same time."""
+    longest_seconds: PositiveInt = 14_400
+    """Time after which a quick recording stops whatever was asked."""
+    segment_seconds: PositiveInt = 30
+    """Length of the pieces in which the progress of a quick recording is told."""
 
 
 class TenantRetention(BaseModel):

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from agent.report.v1 import report_service_pb2 as pb
 from agent.report.v1 import report_service_pb2_grpc as pb_grpc
+from kit.audit.auditing import Auditing
+from kit.audit.settings import AuditSettings
 from kit.auth.authenticator import Authenticator, make_authenticator
 from kit.blobs import BlobStore, open_storage
 from kit.db.engine import Database, open_database
@@ -39,6 +41,7 @@ from services.report.steps import Steps
 from services.report.watch import RoomWatch
 from services.report.webhook import open_webhook
 from store.answers import Answers
+from store.audit.room import open_audit
 
 ROOM = "report"
 _STEP_GRACE_SECONDS = 5.0
@@ -47,7 +50,7 @@ _STEP_GRACE_SECONDS = 5.0
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; the database's tables come up to date first."""
-    core, auth, rpc, telemetry, settings, database, storage, queue = load(
+    core, auth, rpc, telemetry, settings, database, storage, queue, audit = load(
         CoreSettings,
         AuthSettings,
         RpcSettings,
@@ -56,6 +59,7 @@ async def main(shutdown: Shutdown) -> None:
         DatabaseSettings,
         StorageSettings,
         QueueSettings,
+        AuditSettings,
     )
     if database.database_url is None:
         raise SettingsError(["DATABASE_URL: the report room needs a database; `agent up` starts one"])
@@ -72,6 +76,7 @@ async def main(shutdown: Shutdown) -> None:
             authenticator,
             shutdown,
             inline=queue.inline,
+            auditing=Auditing.of(audit, auth),
             rpc=rpc,
             telemetry=telemetry,
             fail_fast=core.fail_fast,
@@ -89,6 +94,7 @@ async def open_report(
     shutdown: Shutdown,
     *,
     inline: bool = False,
+    auditing: Auditing | None = None,
     rpc: RpcSettings | None = None,
     telemetry: TelemetrySettings | None = None,
     fail_fast: bool = False,
@@ -102,6 +108,7 @@ async def open_report(
         auth: says who calls.
         shutdown: the process's wish to stop.
         inline: whether a step is followed at once by the next, and callers wait for what they have queued.
+        auditing: how decisions about access are kept; the log alone has them if None.
         rpc: settings of the server; the defaults if None.
         telemetry: settings of the traces; none are exported if None.
         fail_fast: whether a failed check at the start ends the room.
@@ -140,6 +147,7 @@ async def open_report(
             servicer=servicer,
             add=pb_grpc.add_ReportServiceServicer_to_server,
         )
+        audit = await stack.enter_async_context(open_audit(database, auditing))
         yield await stack.enter_async_context(
             open_room(
                 ROOM,
@@ -149,7 +157,14 @@ async def open_report(
                 auth=auth,
                 shutdown=shutdown,
                 readiness=watch.readiness,
-                sources=OpsSources(queues=queues.queues, jobs=queues, storage=StorageWatch(blobs).health),
+                sources=OpsSources(
+                    queues=queues.queues,
+                    jobs=queues,
+                    storage=StorageWatch(blobs).health,
+                    audit=audit.log,
+                ),
+                audit=audit.sink,
+                origins=audit.origins,
                 rpc=rpc,
                 telemetry=telemetry,
                 fail_fast=fail_fast,

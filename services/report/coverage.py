@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from services.report.document import CoverageTotals, ParticipantCoverage
 from services.report.wording import Wording, percents
 
-_SHARES = ("transcribed", "silent", "muted", "concealed", "pending")
+_SHARES = ("transcribed", "silent", "muted", "concealed", "withdrawn", "pending")
 
 
 def coverage_lines(coverage: Sequence[ParticipantCoverage], length_ms: int, words: Wording) -> list[str]:

@@ -162,6 +162,7 @@ class CoverageTotals:
     concealed: int = 0
     lost: int = 0
     pending: int = 0
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

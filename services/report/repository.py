@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db.engine import Database, DatabaseUnavailable
 from kit.ids import new_id
+from kit.names import told_apart
 from kit.queue import claims
 from kit.queue.job import Job
 from kit.queue.queue import enqueue
@@ -351,8 +352,12 @@ class ReportRepository:
                 .values(last_error=error, update_time=func.now())
             )
 
-    async def redeliver(self, tenant_id: str, delivery_id: str, request_id: str) -> DeliveryRow:
+    async def redeliver(
+        self, tenant_id: str, delivery_id: str, request_id: str, *, meeting_id: str = ""
+    ) -> DeliveryRow:
         """Queue a delivery once more, also one that was sent; the same request_id does so once.
+
+        A `meeting_id` that is given must be the one that the delivery is of.
 
         Returns:
             The delivery as it is now.
@@ -362,7 +367,9 @@ class ReportRepository:
             RequestIdReused: the request_id came before, with another delivery.
         """
         answers = Answers(tenant_id)
-        mine = (deliveries.c.id == delivery_id, deliveries.c.tenant_id == tenant_id)
+        mine = [deliveries.c.id == delivery_id, deliveries.c.tenant_id == tenant_id]
+        if meeting_id:
+            mine.append(deliveries.c.meeting_id == meeting_id)
         async with self._database.begin() as connection:
             answered = await answers.recall(connection, "Redeliver", request_id) if request_id else None
             if answered is not None and answered["deliveryId"] != delivery_id:
@@ -416,7 +423,10 @@ async def _roster(connection: AsyncConnection, tenant_id: str, meeting_id: str) 
         .where(participants.c.meeting_id == meeting_id, participants.c.tenant_id == tenant_id)
         .order_by(participants.c.joined_ms, participants.c.id)
     )
-    return [(row.id, row.display_name or row.id) for row in rows]
+    names: dict[str, str] = {}
+    for row in rows:
+        names[row.id] = told_apart(row.display_name or row.id, frozenset(names.values()))
+    return list(names.items())
 
 
 async def _coverage(

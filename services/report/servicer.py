@@ -93,7 +93,9 @@ class ReportServicer(pb_grpc.ReportServiceServicer):
         return pb.ListDeliveriesResponse(deliveries=[_delivery(row) for row in rows])
 
     async def Redeliver(self, request: pb.RedeliverRequest, context: object) -> pb.RedeliverResponse:
-        row = await self._repository.redeliver(current_principal().tenant_id, request.delivery_id, request.request_id)
+        row = await self._repository.redeliver(
+            current_principal().tenant_id, request.delivery_id, request.request_id, meeting_id=request.meeting_id
+        )
         return pb.RedeliverResponse(delivery=_delivery(row))
 
     async def _rebuild(self, meeting_id: str, rpc: str, request_id: str, context: Any) -> str:

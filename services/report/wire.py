@@ -164,6 +164,7 @@ def coverage_message(coverage: document.ParticipantCoverage) -> transcript_pb2.P
             concealed=totals.concealed,
             lost=totals.lost,
             pending=totals.pending,
+            withdrawn=totals.withdrawn,
         ),
         absent_ms=coverage.absent_ms,
     )

@@ -6,12 +6,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from agent.stt.v1 import stt_service_pb2 as pb
 from agent.stt.v1 import stt_service_pb2_grpc as pb_grpc
-from kit.auth.authenticator import Authenticator, make_authenticator
+from kit.audit.auditing import Auditing
+from kit.audit.decision import AuditSink
+from kit.audit.origin import Origins
+from kit.audit.remote import RemoteWriter
+from kit.audit.settings import AuditSettings
+from kit.audit.trail import open_trail
+from kit.auth.authenticator import Authenticator, make_authenticator, make_credential
 from kit.lifecycle import Shutdown
 from kit.ops.sources import OpsSources
 from kit.room import Room, open_room
+from kit.rpc.client import open_channel
 from kit.rpc.server import RpcService
-from kit.settings import AuthSettings, CoreSettings, RpcSettings, TelemetrySettings, load
+from kit.settings import AuthSettings, CoreSettings, RpcSettings, TargetSettings, TelemetrySettings, load
 from services.stt import metrics
 from services.stt.engines.registry import open_engine
 from services.stt.engines.silero import load_vad_session
@@ -31,10 +38,25 @@ _MAX_RECEIVE_BYTES = 2 * 1024 * 1024
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop; downloads and warm-up come before it serves."""
-    core, auth, rpc, telemetry, stt = load(CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, SttSettings)
-    authenticator = make_authenticator(auth, core)
-    opening = open_stt(stt, authenticator, shutdown, rpc=rpc, telemetry=telemetry, fail_fast=core.fail_fast)
-    async with opening as room:
+    core, auth, rpc, telemetry, stt, targets, audit = load(
+        CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, SttSettings, TargetSettings, AuditSettings
+    )
+    authenticator, key = make_authenticator(auth, core), make_credential(auth, ROOM)
+    async with (
+        open_channel(targets.report_target, api_key=key) as report,
+        open_channel(targets.ingest_target, api_key=key) as ingest,
+        open_trail(RemoteWriter([report, ingest]), audit) as trail,
+        open_stt(
+            stt,
+            authenticator,
+            shutdown,
+            audit=trail,
+            origins=Auditing.of(audit, auth).origins,
+            rpc=rpc,
+            telemetry=telemetry,
+            fail_fast=core.fail_fast,
+        ) as room,
+    ):
         await room.stopped()
 
 
@@ -44,6 +66,8 @@ async def open_stt(
     auth: Authenticator,
     shutdown: Shutdown,
     *,
+    audit: AuditSink | None = None,
+    origins: Origins | None = None,
     rpc: RpcSettings | None = None,
     telemetry: TelemetrySettings | None = None,
     fail_fast: bool = False,
@@ -88,6 +112,8 @@ async def open_stt(
             shutdown=shutdown,
             readiness=operators.checks,
             sources=OpsSources(breakers=operators.breakers, detail=operators.detail),
+            audit=audit,
+            origins=origins,
             rpc=rpc,
             telemetry=telemetry,
             fail_fast=fail_fast,

@@ -93,6 +93,7 @@ def coverage_message(one: ParticipantAccount, *, intervals: bool) -> transcript.
             concealed=sums[Coverage.CONCEALED],
             lost=sums[Coverage.LOST],
             pending=sums[Coverage.PENDING],
+            withdrawn=sums[Coverage.WITHDRAWN],
         ),
         absent_ms=sums[Coverage.ABSENT],
         intervals=[
@@ -110,6 +111,7 @@ COVERAGE_KINDS = {
     Coverage.CONCEALED: transcript.COVERAGE_KIND_CONCEALED,
     Coverage.LOST: transcript.COVERAGE_KIND_LOST,
     Coverage.PENDING: transcript.COVERAGE_KIND_PENDING,
+    Coverage.WITHDRAWN: transcript.COVERAGE_KIND_WITHDRAWN,
 }
 
 

@@ -21,8 +21,9 @@ class Coverage(IntEnum):
     CONCEALED = 3
     SILENT = 4
     MUTED = 5
-    LOST = 6
-    ABSENT = 7
+    WITHDRAWN = 6
+    LOST = 7
+    ABSENT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def _pieces(track: TrackAccount) -> Iterator[Piece]:
 _KINDS = {
     SpanKind.FILL: Coverage.SILENT,
     SpanKind.MUTED: Coverage.MUTED,
+    SpanKind.WITHDRAWN: Coverage.WITHDRAWN,
     SpanKind.LOST: Coverage.LOST,
 }
 

@@ -19,6 +19,7 @@ from services.ingest.live.meetings import LiveMeetings
 from services.ingest.settings import IngestSettings
 from services.ingest.timeline import (
     BYTES_PER_SAMPLE,
+    LAST_SAMPLE,
     MAX_AUDIO_BYTES,
     SAMPLE_RATE_HERTZ,
     milliseconds_of,
@@ -28,6 +29,11 @@ _SPEAKER = "speaker-1"
 _SPEAKER_NAME = "Speaker 1"
 _MAX_KEY_CHARACTERS = 128
 _DECODES = 2
+_MAX_AHEAD_SAMPLES = 24 * 3600 * SAMPLE_RATE_HERTZ
+_SAMPLES_PER_MS = SAMPLE_RATE_HERTZ // 1_000
+_ROUNDING_SAMPLES = 20 * _SAMPLES_PER_MS
+"""A place that is this little after the end is the end: milliseconds are rounded, and so is a change of rate."""
+_KNOWN_BASES = (audio.SPEAKER_BASIS_OWN_TRACK, audio.SPEAKER_BASIS_ROSTER)
 
 log = logs.get()
 
@@ -95,6 +101,8 @@ class ChunkDoor:
             raise MessageTooLarge(f"a chunk has at most {limit} bytes", limit)
         if len(request.idempotency_key) > _MAX_KEY_CHARACTERS:
             raise InvalidArgument(f"must have at most {_MAX_KEY_CHARACTERS} characters", field="idempotency_key")
+        if not 0 <= request.start_ms * _SAMPLES_PER_MS <= LAST_SAMPLE:
+            raise InvalidArgument("is before the timeline, or beyond it", field="start_ms")
         check_language(request.language, "language")
         check_encoding(request.encoding, request.sample_rate_hertz)
 
@@ -113,9 +121,19 @@ class ChunkDoor:
                 raise MeetingFinished(request.meeting_id)
             raise SequenceGap(expected, request.sequence - 1)
         samples = len(pcm) // BYTES_PER_SAMPLE
+        placed = _placed(session, request)
         if not session.start_time_ms:
-            session.begin(_now_ms() - milliseconds_of(samples))
-        track = self._track(live, session, participant_id, request, samples)
+            session.begin(_now_ms() - milliseconds_of((placed or 0) + samples))
+        track = self._track(live, session, participant_id, request, samples, placed)
+        if placed is not None and placed - track.next_sample > _ROUNDING_SAMPLES:
+            session.put_gap(
+                pb.AudioGap(
+                    track=track.number,
+                    start_sample=track.next_sample,
+                    end_sample=placed,
+                    reason=audio.GAP_REASON_NO_PACKETS,
+                )
+            )
         start = track.next_sample
         mark = ChunkMark(track.number, participant_id, expected, request.idempotency_key, start, start + samples)
         # Nothing waits between the mark and the last sample: a chunk is in the journal whole, or a restart cuts it.
@@ -162,22 +180,58 @@ class ChunkDoor:
         raise MeetingFinished(key.meeting_id)
 
     def _track(
-        self, live: LiveMeeting, session: Session, participant_id: str, request: pb.PutChunkRequest, samples: int
+        self,
+        live: LiveMeeting,
+        session: Session,
+        participant_id: str,
+        request: pb.PutChunkRequest,
+        samples: int,
+        placed: int | None,
     ) -> Track:
         for track in session.tracks.values():
             if track.participant_id == participant_id:
-                return track
+                return _renamed(session, track, request)
         named = bool(request.participant_id)
         return session.introduce(
             pb.TrackStart(
                 track=len(session.tracks) + 1,
                 participant_id=participant_id,
                 display_name=request.display_name or ("" if named else _SPEAKER_NAME),
-                basis=audio.SPEAKER_BASIS_OWN_TRACK if named else audio.SPEAKER_BASIS_GUESS,
+                basis=request.basis or (audio.SPEAKER_BASIS_OWN_TRACK if named else audio.SPEAKER_BASIS_GUESS),
                 language=request.language,
-                start_sample=_start(live, session, samples),
+                start_sample=_start(live, session, samples) if placed is None else placed,
             )
         )
+
+
+def _renamed(session: Session, track: Track, request: pb.PutChunkRequest) -> Track:
+    """Take a name that the client learnt later; a guess renames nobody."""
+    if request.basis not in _KNOWN_BASES or request.display_name in ("", track.display_name):
+        return track
+    return session.introduce(
+        pb.TrackStart(
+            track=track.number,
+            participant_id=track.participant_id,
+            display_name=request.display_name,
+            basis=request.basis,
+            language=track.language,
+            start_sample=track.start_sample,
+        )
+    )
+
+
+def _placed(session: Session, request: pb.PutChunkRequest) -> int | None:
+    """Return the sample at which the client wants its chunk; None if it does not say.
+
+    Raises:
+        InvalidArgument: it is so far ahead that the client's clock must be broken.
+    """
+    if not request.HasField("start_ms"):
+        return None
+    placed: int = request.start_ms * _SAMPLES_PER_MS
+    if placed - session.received_sample > _MAX_AHEAD_SAMPLES:
+        raise InvalidArgument("is more than a day ahead of the audio", field="start_ms")
+    return placed
 
 
 def _start(live: LiveMeeting, session: Session, samples: int) -> int:

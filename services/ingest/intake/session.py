@@ -22,7 +22,7 @@ from services.ingest.errors import (
     TrackUnknown,
 )
 from services.ingest.intake.chunk_ledger import ChunkLedger, ChunkMark
-from services.ingest.intake.track import AUDIO_KINDS, SpanKind, Track
+from services.ingest.intake.track import AUDIO_KINDS, GAP_KINDS, MAX_NAME_CHARACTERS, SpanKind, Track
 from services.ingest.journal.fence import Fence
 from services.ingest.journal.journal import Journal
 from services.ingest.journal.record import MAX_PAYLOAD_BYTES, Record, RecordKind
@@ -33,7 +33,6 @@ from services.ingest.timeline import BYTES_PER_SAMPLE, LAST_SAMPLE, MAX_AUDIO_BY
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*)?")
 _MAX_ID_CHARACTERS = 128
-_MAX_NAME_CHARACTERS = 200
 _MAX_AHEAD_SAMPLES = 24 * 3600 * SAMPLE_RATE_HERTZ
 """A message reaches at most a day beyond its track: what comes after that is a broken clock."""
 _LEVEL_SECONDS = 1.0
@@ -294,6 +293,12 @@ class Session:
         self.journal.append(Record(self.next_sequence - 1, RecordKind.CHUNK, mark.track, mark.encode()))
         self.chunks.add(mark)
 
+    def put_gap(self, message: pb.AudioGap) -> None:
+        """Take a span without samples on behalf of a client that sends chunks."""
+        self._check(RecordKind.GAP, message)
+        self._write(RecordKind.GAP, message, sequence=self.next_sequence)
+        self.next_sequence += 1
+
     def put_audio(self, message: pb.AudioFrame) -> None:
         """Take samples on behalf of a client that sends chunks."""
         self._check(RecordKind.AUDIO, message)
@@ -340,9 +345,8 @@ class Session:
                     offset,
                 )
             case pb.AudioGap():
-                muted = message.reason == audio.GAP_REASON_MUTED
-                track = self.tracks[message.track]
-                track.extend(message.end_sample, SpanKind.MUTED if muted else SpanKind.LOST, offset)
+                kind_of_gap = GAP_KINDS.get(message.reason, SpanKind.LOST)
+                self.tracks[message.track].extend(message.end_sample, kind_of_gap, offset)
             case pb.TrackStart():
                 known = self.tracks.get(message.track)
                 if known is None:
@@ -409,8 +413,8 @@ class Session:
             raise InvalidArgument("tracks are numbered from 1", field="track.track")
         if not 0 < len(message.participant_id) <= _MAX_ID_CHARACTERS:
             raise InvalidArgument(f"must have 1 to {_MAX_ID_CHARACTERS} characters", field="track.participant_id")
-        if len(message.display_name) > _MAX_NAME_CHARACTERS:
-            raise InvalidArgument(f"must have at most {_MAX_NAME_CHARACTERS} characters", field="track.display_name")
+        if len(message.display_name) > MAX_NAME_CHARACTERS:
+            raise InvalidArgument(f"must have at most {MAX_NAME_CHARACTERS} characters", field="track.display_name")
         if not _LANGUAGE.fullmatch(message.language):
             raise InvalidArgument("is not a language code", field="track.language")
         known = self.tracks.get(message.track)

@@ -6,8 +6,10 @@ from enum import IntEnum
 
 from agent.common.v1 import audio_pb2 as audio
 from agent.ingest.v1 import audio_service_pb2 as pb
+from kit.names import shown_name
 from services.ingest.timeline import SAMPLE_RATE_HERTZ
 
+MAX_NAME_CHARACTERS = 200
 _INDEX_SAMPLES = 5 * SAMPLE_RATE_HERTZ
 
 
@@ -24,6 +26,8 @@ class SpanKind(IntEnum):
     """No samples: the participant was muted."""
     LOST = 5
     """No samples, though there should be some."""
+    WITHDRAWN = 6
+    """No samples: the participant had withdrawn from the recording."""
 
 
 AUDIO_KINDS = {
@@ -31,6 +35,11 @@ AUDIO_KINDS = {
     audio.AUDIO_KIND_FILL: SpanKind.FILL,
 }
 """Every other kind was heard."""
+GAP_KINDS = {
+    audio.GAP_REASON_MUTED: SpanKind.MUTED,
+    audio.GAP_REASON_WITHDRAWN: SpanKind.WITHDRAWN,
+}
+"""Every other gap was lost."""
 BASES = {
     audio.SPEAKER_BASIS_OWN_TRACK: "own_track",
     audio.SPEAKER_BASIS_ROSTER: "roster",
@@ -78,7 +87,7 @@ class Track:
         track = cls(
             number=message.track,
             participant_id=message.participant_id,
-            display_name=message.display_name,
+            display_name=shown_name(message.display_name, most=MAX_NAME_CHARACTERS),
             basis=BASES.get(message.basis, "guess"),
             language=message.language,
             start_sample=message.start_sample,
@@ -90,7 +99,7 @@ class Track:
 
     def renamed(self, message: pb.TrackStart) -> None:
         """Take what a repeated introduction says anew about the same participant."""
-        self.display_name = message.display_name
+        self.display_name = shown_name(message.display_name, most=MAX_NAME_CHARACTERS)
         self.basis = BASES.get(message.basis, "guess")
         self.language = message.language
 

@@ -12,7 +12,8 @@ _LONGEST_SECONDS = 60.0
 _SHARE = 0.8
 """Of the time that a caller has left; the rest is for the answer."""
 _ENDED = ("finished", "failed")
-_REPORTED = ("ready", "failed")
+_REPORTED = ("ready", "failed", "none")
+"""A report is asked for with the end of a meeting, or never: a quick recording may be sound alone."""
 
 
 class Store(Protocol):

@@ -28,6 +28,7 @@ class Hearing:
         self._room = room
         self._spawn = spawn
         self._settler = Settler(room.live_repository, tenure, room.hub, room.settings.cursor_interval_seconds)
+        self._begun: set[Place] = set()
         self._feeds: dict[Place, Feed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._changed: dict[Place, tuple[Session, Track]] = {}
@@ -44,19 +45,29 @@ class Hearing:
         """What recognisers warn of, while text comes all the same; empty when all is well."""
         return next((feed.warning for feed in self._feeds.values() if feed.warning), "")
 
-    def listen(self, session: Session, language: str) -> None:
-        """Hear every track of a session from now on, in `language` where it declares none; empty to detect."""
+    def listen(self, session: Session, language: str, *, recognised: bool = True) -> None:
+        """Hear every track of a session from now on, in `language` where it declares none; empty to detect.
+
+        What is not to be `recognised` is only noted in the store; its sound stays undecided.
+        """
 
         def on_track(session: Session, track: Track) -> None:
-            if (session.session_id, track.number) in self._feeds:
+            if (session.session_id, track.number) in self._begun:
                 self._changed[session.session_id, track.number] = session, track
                 self._change.beat()
             else:
+                start(track)
+
+        def start(track: Track) -> None:
+            self._begun.add((session.session_id, track.number))
+            if recognised:
                 self._start(session, track, language)
+            else:
+                self._tasks.append(self._spawn(self._introduce(session, track), "track"))
 
         session.on_track = on_track
         for track in session.tracks.values():
-            self._start(session, track, language)
+            start(track)
 
     async def run(self) -> None:
         """Store tracks that change, until cancelled; while the store is away, only the latest of each is kept."""

@@ -37,7 +37,7 @@ from services.ingest.messages import meeting_message
 from services.ingest.pulse import Pulse
 from services.ingest.recordings.sealing import audio_prefix, forget_scratch
 from services.ingest.retry import Backoff, until_done
-from services.ingest.rows import MeetingRow, Tenure
+from services.ingest.rows import MeetingRow, Tenure, Wanted
 from services.ingest.watching.follow import Follower
 
 CHUNK_SESSION = "chunks"
@@ -247,7 +247,7 @@ class LiveMeeting:
                 self._check_life()
                 raise MeetingFinished(self.key.meeting_id)
             self._adopt(session)
-            self.hearing.listen(session, self.row.language)
+            self.hearing.listen(session, self.row.language, recognised=Wanted.of(self.row.context).text)
             self._room.hub.publish(self.key, pb.WatchMeetingResponse(meeting=meeting_message(self.row)))
             log.info("session_opened", session_id=session_id)
             return session
@@ -337,7 +337,7 @@ class LiveMeeting:
         if row.state != "finished":
             for session in restored:
                 await self._catch_up(session)
-                self.hearing.listen(session, row.language)
+                self.hearing.listen(session, row.language, recognised=Wanted.of(row.context).text)
         return self.row
 
     async def _catch_up(self, session: Session) -> None:

@@ -23,14 +23,18 @@ class AudioFormat:
     content_type: str
     container: str
     codec: str
+    sample_format: str = "s16"
     options: dict[str, str] = field(default_factory=dict)
+    container_options: dict[str, str] = field(default_factory=dict)
 
 
 FORMATS = {
     each.name: each
     for each in (
-        AudioFormat("opus", "audio/ogg; codecs=opus", "ogg", "libopus", {"b": "24k", "application": "voip"}),
+        AudioFormat("opus", "audio/ogg; codecs=opus", "ogg", "libopus", options={"b": "24k", "application": "voip"}),
         AudioFormat("flac", "audio/flac", "flac", "flac"),
+        # A constant rate, because a file that is sent while it is made has no header that tells its length.
+        AudioFormat("mp3", "audio/mpeg", "mp3", "libmp3lame", "s16p", {"b": "64k"}, {"write_xing": "0"}),
     )
 }
 """By the name that callers use."""
@@ -44,10 +48,16 @@ def encode(blocks: Iterator[Pcm], audio_format: AudioFormat) -> Generator[bytes,
         audio_format: of the file.
     """
     sink = _Sink()
-    container = av.open(sink, "w", format=audio_format.container, buffer_size=4096)
+    container = av.open(
+        sink, "w", format=audio_format.container, options=audio_format.container_options, buffer_size=4096
+    )
     try:
         stream: Any = container.add_stream(
-            audio_format.codec, rate=SAMPLE_RATE_HERTZ, layout="mono", format="s16", options=audio_format.options
+            audio_format.codec,
+            rate=SAMPLE_RATE_HERTZ,
+            layout="mono",
+            format=audio_format.sample_format,
+            options=audio_format.options,
         )
         total = since = 0
         begun = False

@@ -68,7 +68,7 @@ class Recordings:
         Args:
             key: of the meeting.
             participant_id: whose voice; empty for all voices in one.
-            format_name: "opus" or "flac"; opus if empty.
+            format_name: "opus", "flac" or "mp3"; opus if empty.
 
         Raises:
             InvalidArgument: there is no such format.

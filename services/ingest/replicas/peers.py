@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.ingest.v1 import audio_service_pb2_grpc as audio_grpc
 from agent.ingest.v1 import meeting_service_pb2_grpc as meeting_grpc
+from kit.auth.outgoing import Credential
 from kit.clock import monotonic
 from kit.rpc.client import open_channel
 
@@ -35,7 +36,7 @@ class _Line:
 class Peers:
     """Channels by address; made by `open_peers`."""
 
-    def __init__(self, api_key: str | None) -> None:
+    def __init__(self, api_key: Credential | None) -> None:
         self._key = api_key
         self._lines: dict[str, _Line] = {}
         self._opening = asyncio.Lock()
@@ -85,7 +86,7 @@ class Peers:
 
 
 @asynccontextmanager
-async def open_peers(api_key: str | None) -> AsyncIterator[Peers]:
+async def open_peers(api_key: Credential | None) -> AsyncIterator[Peers]:
     """Keep channels for the block.
 
     Args:

@@ -29,7 +29,7 @@ def _warnings(transcript: Transcript, sentences: Sequence[Sentence], words: Word
     elif sum(_MARKED.search(said.text) is not None for said in sentences) < len(sentences) * _PUNCTUATED_SHARE:
         yield words.label("warn_unpunctuated")
     for one in transcript.coverage:
-        for kind in ("lost", "concealed", "pending"):
+        for kind in ("lost", "concealed", "withdrawn", "pending"):
             milliseconds = getattr(one.coverage_ms, kind)
             if milliseconds:
                 yield words.label(f"warn_{kind}", seconds=seconds(milliseconds), name=one.display_name)

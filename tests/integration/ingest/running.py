@@ -31,7 +31,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.status import RpcProblem, error_of
 from kit.settings import TargetSettings
 from services.ingest.app import Options, open_ingest
-from services.ingest.settings import IngestSettings, MeetingSettings, RetentionSettings
+from services.ingest.settings import IngestSettings, MeetingSettings, QuickRecordingSettings, RetentionSettings
 from tests.fakes.report_server import Report, serving_report
 from tests.fakes.stt_server import Speech, serving_speech
 
@@ -89,6 +89,7 @@ async def serving_ingest(
     connector_port: int = 1,
     meeting: MeetingSettings | None = None,
     retention: RetentionSettings | None = None,
+    quick: QuickRecordingSettings | None = None,
     journals: Path | None = None,
     bucket: Bucket | None = None,
     **settings: Any,
@@ -116,6 +117,7 @@ async def serving_ingest(
         data,
         SERVICE_KEY,
         retention=retention,
+        quick=quick,
         journals=journals,
     )
     async with (

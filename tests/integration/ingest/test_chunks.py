@@ -12,10 +12,12 @@ import grpc
 import numpy as np
 import pytest
 
+from agent.common.v1 import audio_pb2
 from agent.ingest.v1 import audio_service_pb2 as pb
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from tests.fakes.stt_server import text_of
 from tests.integration.ingest.running import (
+    SECONDS,
     Pcm,
     Stubs,
     finished,
@@ -67,6 +69,15 @@ async def refusal(awaitable: Awaitable[Any]) -> tuple[grpc.StatusCode, str]:
     return problem.code, problem.reason
 
 
+async def last_refusal(client: Stubs, meeting_id: str, content: bytes, **fields: Any) -> tuple[grpc.StatusCode, str]:
+    """Put a chunk as a client does: again while the meeting is just being put away."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            said = await refusal(put(client, meeting_id, content, **fields))
+            if said[0] is not grpc.StatusCode.UNAVAILABLE:
+                return said
+
+
 async def test_chunks_follow_on_and_the_last_finishes_the_meeting(database_url: str, tmp_path: Path) -> None:
     async with running_ingest(database_url, tmp_path) as near:
         user = near.ingest.user
@@ -91,11 +102,11 @@ async def test_chunks_follow_on_and_the_last_finishes_the_meeting(database_url: 
         again = await put(user, meeting_id, wav(other), sequence=2, last=True)
         assert (again.sequence, again.duplicate, again.start_ms, again.end_ms) == (2, True, 1_000, 1_500)
         assert (await put(user, meeting_id, wav(one), sequence=1)).duplicate
-        assert await refusal(put(user, meeting_id, wav(other), sequence=3)) == (
+        assert await last_refusal(user, meeting_id, wav(other), sequence=3) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "ERROR_REASON_MEETING_FINISHED",
         )
-        assert await refusal(put(user, meeting_id, wav(other))) == (
+        assert await last_refusal(user, meeting_id, wav(other)) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "ERROR_REASON_MEETING_FINISHED",
         )
@@ -144,6 +155,65 @@ async def test_a_shorter_recording_ends_where_it_ends(database_url: str, tmp_pat
             "anna": (2_000, 0),
             "boris": (0, 0),
         }
+
+
+async def test_a_chunk_that_says_its_place_comes_there_and_what_lies_between_is_lost(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with serving_ingest(database_url, tmp_path) as ingest:
+        meeting_id = await start_meeting(ingest.user)
+        anna = {"participant_id": "anna", "basis": audio_pb2.SPEAKER_BASIS_ROSTER}
+        first = await put(ingest.user, meeting_id, wav(tone(1)), start_ms=2_000, **anna)
+        assert (first.start_ms, first.end_ms) == (2_000, 3_000)
+        rounded = await put(ingest.user, meeting_id, wav(tone(1)), start_ms=3_009, **anna)
+        assert (rounded.start_ms, rounded.end_ms) == (3_000, 4_000)
+        late = await put(ingest.user, meeting_id, wav(tone(1)), start_ms=5_500, **anna)
+        assert (late.start_ms, late.end_ms) == (5_500, 6_500)
+    # The place of a chunk outlives the process as its samples do.
+    async with running_ingest(database_url, tmp_path) as near:
+        user = near.ingest.user
+        beginning = await put(user, meeting_id, wav(tone(1)), start_ms=0, participant_id="boris")
+        assert (beginning.start_ms, beginning.end_ms) == (0, 1_000)
+        guess = {"participant_id": "anna", "basis": audio_pb2.SPEAKER_BASIS_GUESS, "display_name": "Speaker 1"}
+        await put(user, meeting_id, wav(tone(0.5)), start_ms=6_500, **anna, display_name="Anna")
+        await put(user, meeting_id, wav(tone(0.5)), start_ms=7_000, last=True, **guess)
+        meeting = await finished(user, meeting_id)
+        assert meeting.duration_ms == 7_500
+        assert {one.participant_id: (one.display_name, one.basis) for one in meeting.participants} == {
+            "anna": ("Anna", "roster"),
+            "boris": ("", "own_track"),
+        }
+        coverage = await user.meetings.GetCoverage(mpb.GetCoverageRequest(meeting_id=meeting_id))
+        assert {one.participant_id: (one.absent_ms, one.coverage_ms.lost) for one in coverage.participants} == {
+            "anna": (2_000, 1_500),
+            "boris": (6_500, 0),
+        }
+
+
+async def test_a_chunk_placed_before_the_end_of_what_is_there_follows_it(database_url: str, tmp_path: Path) -> None:
+    async with running_ingest(database_url, tmp_path) as near:
+        user = near.ingest.user
+        meeting_id = await start_meeting(user)
+        one, other = speech(16_000, 1), speech(8_000, 2)
+        await put(user, meeting_id, wav(one), start_ms=1_000, participant_id="anna")
+        behind = await put(user, meeting_id, wav(other), start_ms=500, participant_id="anna", last=True)
+        assert (behind.start_ms, behind.end_ms) == (2_000, 2_500)
+        await finished(user, meeting_id)
+        assert heard(await segments(user, meeting_id)) == {"anna": [text_of(np.concatenate([one, other]))]}
+
+
+async def test_a_place_that_cannot_be_is_refused_and_leaves_nothing_behind(database_url: str, tmp_path: Path) -> None:
+    async with running_ingest(database_url, tmp_path) as near:
+        user = near.ingest.user
+        meeting_id = await start_meeting(user)
+        for start_ms in (-1, 25 * 3_600_000, 1 << 40):
+            assert await refusal(put(user, meeting_id, wav(tone(0.5)), start_ms=start_ms)) == (
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "ERROR_REASON_INVALID_FIELD",
+            )
+        answer = await put(user, meeting_id, wav(tone(0.5)), start_ms=0, last=True)
+        assert (answer.sequence, answer.start_ms, answer.end_ms) == (1, 0, 500)
+        assert (await finished(user, meeting_id)).duration_ms == 500
 
 
 async def test_equal_chunks_at_once_are_stored_once(database_url: str, tmp_path: Path) -> None:

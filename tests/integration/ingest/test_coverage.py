@@ -67,7 +67,7 @@ def check(account: Any) -> None:
     """Each participant's intervals are in order without overlap, and with absence they add up to the length."""
     for one in account.participants:
         totals = one.coverage_ms
-        sums = (totals.transcribed, totals.silent, totals.muted, totals.concealed, totals.lost, totals.pending)
+        sums = [getattr(totals, field.name) for field in totals.DESCRIPTOR.fields]
         assert sum(sums) + one.absent_ms == account.duration_ms
         position = spent = 0
         for interval in one.intervals:
@@ -98,5 +98,5 @@ async def test_the_account_of_a_meeting_adds_up_while_it_lives_and_afterwards(
         assert account.duration_ms == meeting.duration_ms == (max(script.positions.values()) * 1000 + 8_000) // 16_000
         assert {one.participant_id for one in account.participants} == set(PEOPLE)
         assert all(one.coverage_ms.pending == 0 for one in account.participants)
-        for kind in ("transcribed", "silent", "muted", "concealed", "lost"):
+        for kind in ("transcribed", "silent", "muted", "concealed", "lost", "withdrawn"):
             assert sum(getattr(one.coverage_ms, kind) for one in account.participants) > 0

@@ -10,7 +10,6 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from agent.ingest.v1 import meeting_service_pb2 as mpb
-from agent.ingest.v1 import recorder_service_pb2 as rpb
 from agent.ops.v1 import ops_service_pb2 as ops
 from kit.rpc.calls import held
 from kit.rpc.status import error_of
@@ -288,12 +287,6 @@ async def test_operators_see_the_meeting_live(database_url: str, tmp_path: Path)
                 "storage",
                 "speech recognition",
             ]
-
-
-async def test_what_is_not_in_this_release_says_so(database_url: str, tmp_path: Path) -> None:
-    async with serving_ingest(database_url, tmp_path) as ingest:
-        call = ingest.user.recorder.StartRecording(rpb.StartRecordingRequest())
-        assert await refusal(call) == (grpc.StatusCode.UNIMPLEMENTED, "ERROR_REASON_UNIMPLEMENTED")
 
 
 async def test_a_meeting_is_finished_from_its_journals_when_the_node_that_has_them_is_back(

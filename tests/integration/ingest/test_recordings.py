@@ -123,7 +123,7 @@ async def test_what_there_is_not_is_named(database_url: str, tmp_path: Path) -> 
             return problem.code.name, problem.reason
 
         assert await reason() == ("FAILED_PRECONDITION", "ERROR_REASON_AUDIO_NOT_FOUND")
-        assert await reason(format="mp3") == ("INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
+        assert await reason(format="wav") == ("INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
         assert await reason(meeting_id="unknown") == ("NOT_FOUND", "ERROR_REASON_MEETING_NOT_FOUND")
         await near.ingest.user.meetings.FinishMeeting(mpb.FinishMeetingRequest(meeting_id=meeting_id))
         await finished(near.ingest.user, meeting_id)

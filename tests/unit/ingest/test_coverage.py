@@ -81,6 +81,8 @@ def _kind_at(track: TrackAccount, sample: int) -> Coverage:
                     return Coverage.SILENT
                 case SpanKind.MUTED:
                     return Coverage.MUTED
+                case SpanKind.WITHDRAWN:
+                    return Coverage.WITHDRAWN
                 case SpanKind.LOST:
                     return Coverage.LOST
             if sample >= track.decided:

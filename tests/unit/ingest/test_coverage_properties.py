@@ -125,7 +125,8 @@ class MeetingMachine(RuleBasedStateMachine):
             assert all(one.kind is not other.kind for one, other in itertools.pairwise(one.intervals))
             message = coverage_message(one, intervals=True)
             totals = message.coverage_ms
-            parts = (totals.transcribed, totals.silent, totals.muted, totals.concealed, totals.lost, totals.pending)
+            parts = [getattr(totals, field.name) for field in totals.DESCRIPTOR.fields]
+            assert len(parts) == 7
             assert sum(parts) + message.absent_ms == length
             assert sum(each.end_ms - each.start_ms for each in message.intervals) + message.absent_ms == length
 

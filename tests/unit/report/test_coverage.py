@@ -5,6 +5,7 @@ from services.report.document import CoverageTotals, ParticipantCoverage
 from services.report.wording import percents, wording
 
 ANN = ParticipantCoverage("ann", "Ann", CoverageTotals(transcribed=61_000, silent=38_000, muted=1_000))
+EVE = ParticipantCoverage("eve", "Eve", CoverageTotals(transcribed=60_000, withdrawn=40_000))
 BEN = ParticipantCoverage("ben", "Ben", CoverageTotals(transcribed=49_999, silent=40_000, lost=1), absent_ms=10_000)
 
 
@@ -20,6 +21,12 @@ def test_a_lost_millisecond_never_reads_as_nothing() -> None:
     lines = coverage_lines([ANN, BEN], 100_000, wording("en"))
     assert lines[0].endswith("lost 0.1 s.")
     assert lines[2] == "Ben: transcribed 56 %, silent 44 %, lost 0.1 s, absent 10.0 s"
+
+
+def test_who_withdrew_is_not_called_silent_or_lost() -> None:
+    assert coverage_lines([EVE], 100_000, wording("en"))[1] == (
+        "Eve: transcribed 60 %, not recorded at their own wish 40 %, lost 0.0 s"
+    )
 
 
 def test_a_hole_in_the_account_is_admitted() -> None:

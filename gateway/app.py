@@ -8,28 +8,52 @@ from dataclasses import dataclass
 import grpc
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from agent.console.v1 import console_service_pb2, console_service_pb2_grpc
+from agent.console.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    console_service_pb2,
+    console_service_pb2_grpc,
+)
+from gateway.admin.servicer import AdminServicer
+from gateway.console.actions import Actions
 from gateway.console.board import Board
+from gateway.console.relay import relayed_services
 from gateway.console.servicer import ConsoleServicer
 from gateway.console.watcher import open_watchers
 from gateway.edge import ROUTE, HttpEdge
 from gateway.health import MeshHealth
+from gateway.limiting import RateLimited
 from gateway.listener import HttpListener, open_http
 from gateway.live.contour import Contour
 from gateway.pages.routes import page_routes
-from gateway.rest import contract
+from gateway.rest import contract, problem
 from gateway.rest.binding import read_bindings
+from gateway.rest.foreign_pages import ForeignPages
+from gateway.rest.shelf import Shelf
 from gateway.rest.transcoder import Transcoder, TranscoderLimits
 from gateway.rooms.admission import Admission
 from gateway.rooms.room import Rooms
 from gateway.rooms.signalling import Signalling
 from gateway.settings import GatewaySettings
-from kit.auth.authenticator import Authenticator, make_authenticator
+from gateway.speech.description import PATH as TRANSCRIPTIONS
+from gateway.speech.endpoint import SpeechLimits, Transcriptions
+from kit.audit.auditing import Auditing
+from kit.audit.decision import AuditSink, NoTrail
+from kit.audit.origin import Origins
+from kit.audit.remote import RemoteWriter
+from kit.audit.settings import AuditSettings
+from kit.audit.trail import open_trail
+from kit.auth.authenticator import Authenticator, make_authenticator, make_credential
+from kit.auth.gate import Gate
+from kit.auth.outgoing import Credential
+from kit.auth.policy import Rule
+from kit.auth.principal import WS_INTERNAL
 from kit.lifecycle import Shutdown, blaming
 from kit.ops.sources import OpsSources
 from kit.room import Room, open_room
@@ -38,6 +62,12 @@ from kit.rpc.server import RpcService
 from kit.settings import AuthSettings, CoreSettings, RpcSettings, TargetSettings, TelemetrySettings, load
 
 ROOM = "gateway"
+_INTERNAL_SOCKET = "/v1/ws/internal"
+_RULES = {
+    _INTERNAL_SOCKET: Rule(frozenset({"service"}), WS_INTERNAL, changes=True),
+    TRANSCRIPTIONS: Rule(frozenset({"user", "service"}), changes=True),
+}
+"""Who may use what the contract does not have."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +80,16 @@ class Gateway:
 
 async def main(shutdown: Shutdown) -> None:
     """Run the room until the process is asked to stop."""
-    core, auth, rpc, telemetry, targets, settings = load(
-        CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, TargetSettings, GatewaySettings
+    core, auth, rpc, telemetry, targets, settings, audit = load(
+        CoreSettings, AuthSettings, RpcSettings, TelemetrySettings, TargetSettings, GatewaySettings, AuditSettings
     )
     opening = open_gateway(
         settings,
         targets,
         make_authenticator(auth, core),
         shutdown,
-        service_key=auth.outgoing_key,
+        service_key=make_credential(auth, ROOM),
+        auditing=Auditing.of(audit, auth),
         rpc=rpc,
         telemetry=telemetry,
     )
@@ -73,7 +104,8 @@ async def open_gateway(
     auth: Authenticator,
     shutdown: Shutdown,
     *,
-    service_key: str | None,
+    service_key: Credential | None,
+    auditing: Auditing | None = None,
     rpc: RpcSettings | None = None,
     telemetry: TelemetrySettings | None = None,
 ) -> AsyncIterator[Gateway]:
@@ -82,6 +114,7 @@ async def open_gateway(
     Args:
         service_key: the gateway's own key, with which it watches the rooms for operators; people's calls never
             carry it.
+        auditing: how decisions about access are kept, by rooms with a database; the log alone has them if None.
 
     Raises:
         StartError: an address is taken.
@@ -91,24 +124,53 @@ async def open_gateway(
         passing = await _open_channels(stack, targets, None)
         watching = await _open_channels(stack, targets, service_key)
         health = MeshHealth(passing)
+        trail = await stack.enter_async_context(_open_trail(auditing, watching))
+        origins = auditing.origins if auditing else Origins()
         board = Board([*watching, ROOM])
         room = await stack.enter_async_context(
             open_room(
                 ROOM,
                 listen=settings.grpc_listen,
                 metrics_listen=None,
-                services=[_console_service(board, shutdown.draining)],
+                services=[
+                    _console_service(ConsoleServicer(board, Actions(passing, board), trail, shutdown.draining)),
+                    _admin_service(AdminServicer(ROOM, health.checks, passing)),
+                    *relayed_services(passing, shutdown.draining),
+                ],
                 auth=auth,
                 shutdown=shutdown,
                 readiness=health.checks,
                 sources=OpsSources(detail=lambda: f"HTTP on {settings.listen}"),
+                audit=trail,
+                origins=origins,
                 rpc=rpc,
                 telemetry=telemetry,
             )
         )
         own = await stack.enter_async_context(open_channel(room.server.address, api_key=service_key))
         await stack.enter_async_context(open_watchers(board, {**watching, ROOM: own}))
-        app = make_app(settings, passing, auth, health, draining=shutdown.draining)
+        itself = await stack.enter_async_context(open_channel(room.server.address, api_key=None))
+        shelf = Shelf()
+        stack.callback(shelf.clear)
+        gate = Gate(auth, _RULES, trail, origins)
+        transcriptions = Transcriptions(
+            watching["stt"],
+            gate,
+            SpeechLimits(
+                max_bytes=settings.transcription_max_bytes, total_seconds=settings.transcription_timeout_seconds
+            ),
+        )
+        app = make_app(
+            settings,
+            {**passing, ROOM: itself},
+            auth,
+            health,
+            gate=gate,
+            origins=origins,
+            shelf=shelf,
+            transcriptions=transcriptions,
+            draining=shutdown.draining,
+        )
         with blaming("GATEWAY_LISTEN"):
             http = await stack.enter_async_context(
                 open_http(settings.listen, app, grace_seconds=rpc.grpc_grace_seconds / 2)
@@ -128,28 +190,45 @@ def make_app(
     auth: Authenticator,
     health: MeshHealth,
     *,
+    gate: Gate,
+    origins: Origins,
+    shelf: Shelf,
+    transcriptions: Transcriptions,
     draining: asyncio.Event,
 ) -> ASGIApp:
-    """Return everything that stands behind the HTTP port."""
+    """Return everything that stands behind the HTTP port; `gate` knows who may open a service's socket."""
     rooms = Rooms(max_members=settings.room_members, ice_servers=settings.ice_servers)
     signalling = Signalling(rooms, Admission(channels["ingest"], auth))
-    user = Contour("user", channels["ingest"], auth, services_only=False)
-    internal = Contour("internal", channels["ingest"], auth, services_only=True)
+    user = Contour("user", channels["ingest"])
+    internal = Contour("internal", channels["ingest"], gate)
     limits = TranscoderLimits(settings.request_timeout_seconds, settings.max_body_bytes)
-    bindings = read_bindings(contract.services(), withheld=contract.WITHHELD)
+    transcoder = Transcoder(
+        read_bindings(contract.services(), withheld=contract.WITHHELD),
+        channels,
+        limits=limits,
+        draining=draining,
+        foreign_pages=ForeignPages(settings.allowed_origins),
+        shelf=shelf,
+    )
+    served = Starlette(
+        exception_handlers={HTTPException: problem.answer_framework},
+        routes=[
+            *page_routes(),
+            Route("/health", health.endpoint),
+            Route("/metrics", _metrics),
+            Route(TRANSCRIPTIONS, transcriptions.endpoint, methods=["POST"]),
+            WebSocketRoute("/v1/ws", user.endpoint),
+            WebSocketRoute(_INTERNAL_SOCKET, internal.endpoint),
+            WebSocketRoute("/v1/rooms/{room}/signal", signalling.endpoint),
+        ],
+    )
+    # Not a route: a page's wrong method would match it and be a path that is not there.
+    served.router.default = transcoder
+    served.router.redirect_slashes = False
     return HttpEdge(
-        Starlette(
-            routes=[
-                *page_routes(),
-                Route("/health", health.endpoint),
-                Route("/metrics", _metrics),
-                WebSocketRoute("/v1/ws", user.endpoint),
-                WebSocketRoute("/v1/ws/internal", internal.endpoint),
-                WebSocketRoute("/v1/rooms/{room}/signal", signalling.endpoint),
-                Mount("/", Transcoder(bindings, channels, limits=limits, draining=draining)),
-            ]
-        ),
+        RateLimited(served, settings.rates),
         allowed_origins=settings.allowed_origins,
+        origins=origins,
     )
 
 
@@ -159,7 +238,7 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _open_channels(
-    stack: AsyncExitStack, targets: TargetSettings, api_key: str | None
+    stack: AsyncExitStack, targets: TargetSettings, api_key: Credential | None
 ) -> dict[str, grpc.aio.Channel]:
     addresses = {
         "ingest": targets.ingest_target,
@@ -173,12 +252,30 @@ async def _open_channels(
     }
 
 
-def _console_service(board: Board, draining: asyncio.Event) -> RpcService:
+def _console_service(servicer: ConsoleServicer) -> RpcService:
     return RpcService(
         console_service_pb2.DESCRIPTOR.services_by_name["ConsoleService"],
-        ConsoleServicer(board, draining),
+        servicer,
         console_service_pb2_grpc.add_ConsoleServiceServicer_to_server,
     )
+
+
+def _admin_service(servicer: AdminServicer) -> RpcService:
+    return RpcService(
+        admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+        servicer,
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+    )
+
+
+@asynccontextmanager
+async def _open_trail(auditing: Auditing | None, rooms: Mapping[str, grpc.aio.Channel]) -> AsyncIterator[AuditSink]:
+    """Send our decisions to the rooms that keep the trail; the one with live audio is asked second."""
+    if auditing is None:
+        yield NoTrail()
+        return
+    async with open_trail(RemoteWriter([rooms["report"], rooms["ingest"]]), auditing.settings) as trail:
+        yield trail
 
 
 async def _drain(http: HttpListener, shutdown: Shutdown) -> None:

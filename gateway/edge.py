@@ -17,14 +17,14 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import credentials
 from gateway.rest import problem
+from gateway.rest.exchange import ROUTE as ROUTE
+from kit.audit.origin import Origin, Origins
 from kit.ids import new_id
 from kit.rpc.edge import REQUEST_ID
 from kit.telemetry import logs, traces
 from kit.telemetry.trace_context import TRACE_ID, TraceContext, current
-
-ROUTE = "agent.route"
-"""Scope key under which an application names its route: metrics must not have a label per meeting."""
 
 _REQUESTS = Counter("agent_http_requests", "HTTP requests answered.", ("method", "route", "code"))
 _SECONDS = Histogram("agent_http_seconds", "Time to the end of a response, in seconds.", ("method", "route"))
@@ -50,10 +50,12 @@ class HttpEdge:
     Args:
         app: the application.
         allowed_origins: origins of other pages that may open WebSockets; browsers do not ask before they do.
+        origins: tells the rooms which request a call stands for.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_origins: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, *, allowed_origins: Collection[str] = (), origins: Origins | None = None) -> None:
         self._app = app
+        self._origins = origins or Origins()
         self._allowed_origins = frozenset(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +68,8 @@ class HttpEdge:
             request_id = new_id()
         scope.setdefault("state", {})[REQUEST_ID] = request_id
         kind = str(scope.get("method", "WS"))
+        origin = self._origins.write(Origin.of(kind, scope["path"]), request_id)
+        credentials.set_arrival(credentials.Arrival(request_id, origin))
         with traces.span(f"HTTP {kind}", parent=TraceContext.parse(headers), kind=SpanKind.SERVER):
             if scope["type"] == "http":
                 await _Exchange(scope, send, request_id).run(self._app, receive)

@@ -2,7 +2,15 @@
 
 from typing import ClassVar
 
-from kit.errors import AppError, InvalidArgument, NotFound, Unavailable
+from kit.errors import (
+    AppError,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    ResourceExhausted,
+    Unavailable,
+)
 
 
 class HttpError(AppError):
@@ -40,6 +48,28 @@ class BodyTooLarge(HttpError, InvalidArgument):
 
     http_status = 413
     reason = "ERROR_REASON_TOO_LARGE"
+
+
+class BodyTooSlow(HttpError, DeadlineExceeded):
+    """The body did not come in time."""
+
+    http_status = 408
+
+
+class RangeNotSatisfiable(HttpError, OutOfRange):
+    """The file has none of the bytes that were asked for."""
+
+    http_status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the file has {size} bytes", size=size)
+        self.size = size
+
+
+class TooManyRequests(HttpError, ResourceExhausted):
+    """The caller asks too often."""
+
+    http_status = 429
 
 
 class RoomAway(Unavailable):

@@ -19,7 +19,8 @@ from kit.ids import new_id
 from kit.rpc.calls import held
 
 _ROOM = "ingest"
-_CONTROL = frozenset({"track", "audio", "gap", "track_end", "end"})
+CONTROL = ("audio", "end", "gap", "track", "track_end")
+"""Messages of a session that come as JSON; their fields are those of the contract's message of that name."""
 
 
 class AudioBridge:
@@ -100,8 +101,8 @@ class AudioBridge:
 
 def _control(message: dict[str, Any]) -> pb.StreamAudioRequest:
     kind = message.get("type")
-    if kind not in _CONTROL:
-        raise InvalidArgument(f"is one of {', '.join(sorted(_CONTROL))}", field="type")
+    if kind not in CONTROL:
+        raise InvalidArgument(f"is one of {', '.join(CONTROL)}", field="type")
     request = pb.StreamAudioRequest()
     parse_value({"sequence": message.get("sequence", 0)}, request)
     body = getattr(request, str(kind))

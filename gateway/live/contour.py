@@ -29,8 +29,8 @@ from gateway.live.closing import FINISHED, POLICY, SocketClosed, closed_by
 from gateway.live.socket import JsonSocket, PeerGone
 from gateway.live.watch import forward_events, watch_request
 from gateway.rest import problem
-from kit.auth.authenticator import Authenticator
-from kit.errors import AppError, InvalidArgument, PermissionDenied
+from kit.auth.gate import Gate
+from kit.errors import AppError, InvalidArgument
 from kit.rpc.edge import REQUEST_ID
 
 _FIRST_MESSAGE_SECONDS = 10.0
@@ -43,14 +43,13 @@ class Contour:
     Args:
         name: "user" or "internal", for metrics.
         ingest: channel to the room that takes audio and tells events.
-        auth: says who calls; asked only by the internal contour, everything else is the room's to decide.
+        gate: decides who enters; None leaves that to the room, which decides by its own rules in any case.
     """
 
-    def __init__(self, name: str, ingest: grpc.aio.Channel, auth: Authenticator, *, services_only: bool) -> None:
+    def __init__(self, name: str, ingest: grpc.aio.Channel, gate: Gate | None = None) -> None:
         self._open = _OPEN.labels(name)
         self._ingest = ingest
-        self._auth = auth
-        self._services_only = services_only
+        self._gate = gate
 
     async def endpoint(self, websocket: WebSocket) -> None:
         """Serve one socket until either side ends it."""
@@ -72,7 +71,9 @@ class Contour:
 
     async def _serve(self, websocket: WebSocket, socket: JsonSocket, tasks: asyncio.TaskGroup) -> None:
         first = await _first_message(socket)
-        metadata = await self._identify(websocket.headers, first, websocket.scope["state"].get(REQUEST_ID, ""))
+        metadata = _shown(websocket.headers, first, websocket.scope["state"].get(REQUEST_ID, ""))
+        if self._gate is not None:
+            await self._gate.admit(websocket.scope["path"], dict(metadata))
         work = _Work(self._ingest, socket, metadata, tasks)
         try:
             await work.take(first)
@@ -81,21 +82,6 @@ class Contour:
             reading.cancel()
         finally:
             work.close()
-
-    async def _identify(
-        self, headers: Mapping[str, str], first: dict[str, Any], request_id: str
-    ) -> credentials.Metadata:
-        metadata = credentials.from_headers(headers, request_id=request_id)
-        key = first.get("api_key")
-        if isinstance(key, str) and key:
-            # The key that a message carries is meant; a header may come from a browser's or a proxy's habit.
-            shown = {credentials.API_KEY, credentials.AUTHORIZATION}
-            metadata = (*(pair for pair in metadata if pair[0] not in shown), *credentials.from_token(key))
-        if self._services_only:
-            principal = await self._auth.authenticate(dict(metadata))
-            if principal.kind != "service" and not principal.trusted:
-                raise PermissionDenied("this contour is for services", needs="service")
-        return metadata
 
 
 class _Work:
@@ -145,6 +131,20 @@ class _Work:
         """Wait until everything that the socket was opened for has ended."""
         while pending := [task for task in self._running.values() if not task.done()]:
             await asyncio.wait(pending)
+
+
+def _shown(headers: Mapping[str, str], first: dict[str, Any], request_id: str) -> credentials.Metadata:
+    """Return the credentials that a socket shows.
+
+    The key that a message carries is meant; a header may come from a browser's or a proxy's habit.
+    """
+    metadata = credentials.from_headers(headers, request_id=request_id)
+    key = first.get("api_key")
+    if not isinstance(key, str) or not key:
+        return metadata
+    shown = {credentials.API_KEY, credentials.AUTHORIZATION}
+    kept = tuple(pair for pair in metadata if pair[0] not in shown)
+    return (*kept, *(pair for pair in credentials.from_token(key) if pair not in kept))
 
 
 async def _first_message(socket: JsonSocket) -> dict[str, Any]:

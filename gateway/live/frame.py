@@ -10,13 +10,30 @@ All numbers are little-endian, as the samples are.
 """
 
 import struct
+from dataclasses import dataclass
 
 from agent.ingest.v1 import audio_service_pb2 as pb
 from kit.errors import InvalidArgument
 
 MAX_PCM_BYTES = 32 * 1024
 
-_HEADER = struct.Struct("<QIq")
+
+@dataclass(frozen=True, slots=True)
+class HeaderField:
+    """A number in the header; `code` is its form in Python's `struct`."""
+
+    name: str
+    code: str
+    meaning: str
+
+
+HEADER_FIELDS = (
+    HeaderField("sequence", "Q", "Number of the message within the session, unsigned."),
+    HeaderField("track", "I", "Number of the track, unsigned."),
+    HeaderField("start_sample", "q", "First sample at 16 kHz on the meeting's timeline, signed."),
+)
+
+_HEADER = struct.Struct("<" + "".join(field.code for field in HEADER_FIELDS))
 
 
 def decode_frame(data: bytes) -> pb.StreamAudioRequest:

@@ -56,6 +56,12 @@ class Binding:
         return inner is not None and inner.full_name == HttpBody.DESCRIPTOR.full_name
 
     @property
+    def takes_file(self) -> bool:
+        """Whether the body is bytes of any media type."""
+        body = self.body_descriptor
+        return body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name
+
+    @property
     def body_descriptor(self) -> Descriptor | None:
         """The message that the HTTP body holds, None if the route takes no body."""
         if not self.body:

@@ -2,33 +2,48 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable
+from http import HTTPStatus
 from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.types import Receive
 
-from gateway.errors import BodyTooLarge, ClientGone
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from kit.errors import InvalidArgument
 
 T = TypeVar("T")
 
+ROUTE = "agent.route"
+"""Scope key under which an application names its route: metrics must not have a label per meeting."""
+
 DEADLINE_HEADER = "grpc-timeout"
+CODE_KEY = "x-http-code"
+LOCATION_KEY = "location"
 
 _TIMEOUT = re.compile(r"(?P<count>\d{1,8})(?P<unit>[HMSmun])")
 _UNIT_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
+async def read_body(request: Request, *, max_bytes: int, timeout_seconds: float) -> bytes:
     """Return the whole body.
 
     Raises:
         BodyTooLarge: it is longer than `max_bytes`; known before reading when the length is declared.
+        BodyTooSlow: it did not come within `timeout_seconds`.
         ClientGone: the client hung up in the middle.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise BodyTooLarge(f"at most {max_bytes} bytes", limit=max_bytes)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await _whole(request, max_bytes)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {timeout_seconds:g} s") from None
+
+
+async def _whole(request: Request, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -89,3 +104,17 @@ def _as_coroutine(work: Awaitable[T]) -> Coroutine[None, None, T]:
 async def _hang_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def answer_head(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[int, dict[str, str]]:
+    """Return the status and the headers that a room gave its answer in its initial metadata.
+
+    `x-http-code` is a success other than 200; `location` names what was made, by a path of this API.
+    """
+    code, headers = HTTPStatus.OK.value, dict[str, str]()
+    for key, value in metadata or ():
+        if key == CODE_KEY and re.fullmatch(r"2\d\d", str(value)):
+            code = int(value)
+        elif key == LOCATION_KEY and re.fullmatch(r"/[!-~]*", str(value)):
+            headers["location"] = str(value)
+    return code, headers

@@ -15,9 +15,11 @@ from gateway.rest import contract, problem
 from gateway.rest.binding import Binding, read_bindings
 from gateway.rest.comments import read_comments
 from gateway.rest.descriptors import field_at
+from gateway.rest.multipart import MEDIA_TYPE as FORM
+from gateway.rest.reading import JSON
 from gateway.rest.schemas import Schema, Schemas
 from gateway.rest.stream import EVENT_STREAM, NDJSON
-from gateway.rest.transcoder import JSON
+from gateway.speech import description as transcriptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "openapi" / "openapi.json"
@@ -35,7 +37,10 @@ _WELL_KNOWN_IN_QUERY = "google.protobuf."
 def make_document(bindings: Iterable[Binding], comments: Mapping[str, str]) -> dict[str, Any]:
     """Return the document for these routes, in the order of their paths."""
     schemas = Schemas(comments)
-    paths: dict[str, dict[str, Any]] = {"/health": {"get": _health()}}
+    paths: dict[str, dict[str, Any]] = {
+        "/health": {"get": _health()},
+        transcriptions.PATH: {"post": transcriptions.operation()},
+    }
     for binding in sorted(bindings, key=lambda one: (one.template.openapi, one.verb)):
         paths.setdefault(binding.template.openapi, {})[binding.verb.lower()] = _operation(binding, schemas)
     return {
@@ -49,7 +54,7 @@ def make_document(bindings: Iterable[Binding], comments: Mapping[str, str]) -> d
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
             "responses": {"Problem": _problem_response()},
-            "schemas": {"Problem": _problem_schema(), **dict(sorted(schemas.collected.items()))},
+            "schemas": {"Problem": problem_schema(), **dict(sorted(schemas.collected.items()))},
         },
     }
 
@@ -90,7 +95,7 @@ def _operation(binding: Binding, schemas: Schemas) -> dict[str, Any]:
         "x-rpc": method.full_name,
         "x-callers": [_CALLERS[caller] for caller in method.GetOptions().Extensions[access_pb2.access].callers],
         "parameters": [*_path_parameters(binding, schemas), *_query_parameters(binding, schemas)],
-        "responses": {"200": _answer(binding, schemas), "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": {**_success(binding, schemas), "default": {"$ref": "#/components/responses/Problem"}},
     }
     if binding.body_descriptor is not None:
         operation["requestBody"] = {"required": True, "content": _body(binding, binding.body_descriptor, schemas)}
@@ -104,10 +109,34 @@ def _summary(comment: str, name: str) -> str:
 
 
 def _body(binding: Binding, descriptor: Descriptor, schemas: Schemas) -> dict[str, Any]:
+    if binding.takes_file:
+        return {contract.FILE_BODIES.get(binding.method.full_name, "*/*"): {"schema": schemas.of_message(descriptor)}}
     content: dict[str, Any] = {JSON: {"schema": schemas.of_message(descriptor)}}
-    if binding.method.full_name in contract.RAW_BODIES:
+    raw = contract.RAW_BODIES.get(binding.method.full_name)
+    if raw is not None:
         content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in contract.RAW_MEDIA_TYPES}
+        content[FORM] = {"schema": _form(binding, descriptor, raw, schemas)}
     return content
+
+
+def _form(binding: Binding, descriptor: Descriptor, file: str, schemas: Schemas) -> Schema:
+    """Return the schema of a form: the file, and the fields that may stand beside it as text."""
+    beside = _in_query(descriptor, {*binding.template.fields, file}, "", schemas)
+    properties = {parameter["name"]: parameter["schema"] for parameter in beside}
+    return {
+        "type": "object",
+        "properties": {file: {"type": "string", "format": "binary"}, **properties},
+        "required": [file],
+        "additionalProperties": False,
+    }
+
+
+def _success(binding: Binding, schemas: Schemas) -> dict[str, Any]:
+    answer = _answer(binding, schemas)
+    if binding.method.full_name not in contract.CREATING:
+        return {"200": answer}
+    location = {"schema": {"type": "string"}, "description": "What was made; DELETE ends it."}
+    return {"201": {**answer, "headers": {"Location": location}}}
 
 
 def _answer(binding: Binding, schemas: Schemas) -> dict[str, Any]:
@@ -115,8 +144,12 @@ def _answer(binding: Binding, schemas: Schemas) -> dict[str, Any]:
     schema = schemas.of_field(field) if field else schemas.of_message(binding.method.output_type)
     if binding.streams and binding.sends_file:
         return {
-            "description": "The file, sent while it is made. A connection that breaks off sent a part of it.",
-            "headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A name for the file."}},
+            "description": "The file, sent while it is made. A connection that breaks off sent a part of it. With "
+            "`Range` the file is made whole first, and answered is 206 with the part.",
+            "headers": {
+                "Accept-Ranges": {"schema": {"type": "string"}, "description": "`bytes`."},
+                "Content-Disposition": {"schema": {"type": "string"}, "description": "A name for the file."},
+            },
             "content": {"*/*": {"schema": schema}},
         }
     if binding.streams:
@@ -137,8 +170,8 @@ def _path_parameters(binding: Binding, schemas: Schemas) -> Iterable[dict[str, A
 def _query_parameters(binding: Binding, schemas: Schemas) -> Iterable[dict[str, Any]]:
     taken = {*binding.template.fields, binding.body}
     raw = contract.RAW_BODIES.get(binding.method.full_name)
-    if raw is not None:
-        for parameter in _in_query(binding.method.input_type, taken | {raw}, "", schemas):
+    if raw is not None and binding.body_descriptor is not None:
+        for parameter in _in_query(binding.body_descriptor, taken | {raw}, "", schemas):
             yield {**parameter, "description": f"With a raw body only. {parameter.get('description', '')}".strip()}
     elif binding.query_fields:
         yield from _in_query(binding.method.input_type, taken, "", schemas)
@@ -191,7 +224,8 @@ def _problem_response() -> dict[str, Any]:
     }
 
 
-def _problem_schema() -> Schema:
+def problem_schema() -> Schema:
+    """Return the schema of a problem document."""
     return {
         "type": "object",
         "description": "A failure (RFC 9457).",

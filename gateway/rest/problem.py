@@ -7,9 +7,11 @@ from typing import Any
 
 import grpc
 import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import HttpError, MethodNotAllowed, RoomAway
+from gateway.errors import HttpError, MethodNotAllowed, RangeNotSatisfiable, RoomAway, RouteNotFound
 from kit.errors import AppError
 from kit.rpc.status import RpcProblem, error_of
 from kit.telemetry import trace_context
@@ -36,7 +38,16 @@ _HTTP: Mapping[grpc.StatusCode, tuple[int, str]] = {
     grpc.StatusCode.UNAVAILABLE: (503, "Not available now"),
     grpc.StatusCode.DATA_LOSS: (500, "Internal error"),
 }
-_TITLES = {404: "Not found", 405: "Method not allowed", 410: "Erased", 413: "Too large", 415: "Unsupported media type"}
+_TITLES = {
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
+    410: "Erased",
+    413: "Too large",
+    415: "Unsupported media type",
+    416: "No such range",
+    429: "Too many requests",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Problem:
     metadata: Mapping[str, str] = field(default_factory=dict)
     retry_after_seconds: float | None = None
     allowed: tuple[str, ...] = ()
+    size: int | None = None
+    """Bytes of the file of which a part was asked for that is not there."""
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document, with the trace of the present task."""
@@ -72,6 +85,8 @@ class Problem:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after_seconds)))
         if self.allowed:
             headers["allow"] = ", ".join(self.allowed)
+        if self.size is not None:
+            headers["content-range"] = f"bytes */{self.size}"
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         return Response(orjson.dumps(self.document()), self.status, headers, MEDIA_TYPE)
@@ -84,7 +99,8 @@ def of_error(error: AppError) -> Problem:
         status, title = error.http_status, _TITLES[error.http_status]
     reason = "" if error.reason == _NO_REASON else error.reason
     allowed = error.allowed if isinstance(error, MethodNotAllowed) else ()
-    return Problem(status, title, error.message, reason, error.metadata, error.retry_after_seconds, allowed)
+    size = error.size if isinstance(error, RangeNotSatisfiable) else None
+    return Problem(status, title, error.message, reason, error.metadata, error.retry_after_seconds, allowed, size)
 
 
 def of_call(error: grpc.aio.AioRpcError, room: str) -> Problem:
@@ -111,6 +127,17 @@ def of_rpc_problem(rpc: RpcProblem, room: str) -> Problem:
     if rpc.code is grpc.StatusCode.DEADLINE_EXCEEDED and not reason:
         detail = f"{room} did not answer in time"
     return Problem(status, title, detail, reason, rpc.metadata, rpc.retry_after_seconds)
+
+
+async def answer_framework(request: Request, error: Exception) -> Response:
+    """Answer what the framework itself refuses, a page's wrong method say, as everything else is refused."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = (error.headers if isinstance(error, HTTPException) else None) or {}
+    if status == MethodNotAllowed.http_status:
+        return of_error(MethodNotAllowed(tuple(headers.get("Allow", "GET").split(", ")))).response()
+    if status == RouteNotFound.http_status:
+        return of_error(RouteNotFound()).response()
+    return internal().response()
 
 
 def internal() -> Problem:

@@ -14,13 +14,15 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import ClientGone
 from gateway.rest import problem
 from gateway.rest.exchange import or_gone
+from gateway.rest.ranges import Part, part_of
+from gateway.rest.shelf import ShelvedFile
 from kit.rpc.calls import held
 from kit.telemetry import logs
 
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
 
-_ENDINGS = {"audio/ogg": "opus", "audio/flac": "flac"}
+_ENDINGS = {"audio/ogg": "opus", "audio/flac": "flac", "audio/mpeg": "mp3"}
 
 log = logs.get()
 
@@ -125,12 +127,7 @@ class FileStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = self._piece_of(self._first).content_type if self._first is not None else ""
-        ending = _ENDINGS.get(content_type.partition(";")[0], "bin")
-        headers = [
-            (b"content-type", (content_type or "application/octet-stream").encode()),
-            (b"content-disposition", f'attachment; filename="{self._name}.{ending}"'.encode()),
-            (b"cache-control", b"no-store"),
-        ]
+        headers = [*_file_headers(content_type, self._name), (b"accept-ranges", b"bytes")]
         with held(self._call):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             with suppress(ClientGone):
@@ -148,3 +145,51 @@ class FileStream:
             log.warning("file_broken_off", room=self._room, code=error.code().name)
             return False
         return True
+
+
+class FilePart:
+    """An ASGI response that sends a part of a whole file, or all of it.
+
+    Args:
+        file: the file.
+        asked: the Range header.
+        condition: the If-Range header; a part is only sent of the file that it names.
+        name: of the file, without its ending.
+
+    Raises:
+        RangeNotSatisfiable: the file has no such bytes.
+    """
+
+    def __init__(self, file: ShelvedFile, asked: str, condition: str, *, name: str) -> None:
+        self._file = file
+        self._part = part_of(asked, file.size) if condition in ("", file.etag) else None
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        part = self._part or Part(0, self._file.size - 1)
+        headers = [
+            *_file_headers(self._file.content_type, self._name),
+            (b"accept-ranges", b"bytes"),
+            (b"content-length", str(part.size).encode()),
+            (b"etag", self._file.etag.encode()),
+        ]
+        if self._part is not None:
+            headers.append((b"content-range", f"bytes {part.first}-{part.last}/{self._file.size}".encode()))
+        with self._file.held():
+            await send({"type": "http.response.start", "status": 206 if self._part else 200, "headers": headers})
+            with suppress(ClientGone):
+                await or_gone(receive, self._pump(part, send))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pump(self, part: Part, send: Send) -> None:
+        async for piece in self._file.pieces(part.first, part.last):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+def _file_headers(content_type: str, name: str) -> list[tuple[bytes, bytes]]:
+    ending = _ENDINGS.get(content_type.partition(";")[0], "bin")
+    return [
+        (b"content-type", (content_type or "application/octet-stream").encode()),
+        (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode()),
+        (b"cache-control", b"no-store"),
+    ]

@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import grpc
@@ -16,18 +15,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials
-from gateway.errors import ClientGone, MediaTypeUnsupported, MethodNotAllowed, RouteNotFound
+from gateway.errors import ClientGone, MethodNotAllowed, RouteNotFound
 from gateway.rest import contract, problem
 from gateway.rest.binding import Binding
-from gateway.rest.decoder import fill, parse_body
 from gateway.rest.encoder import to_json_value
-from gateway.rest.exchange import deadline_seconds, or_gone, read_body
-from gateway.rest.stream import EVENT_STREAM, NDJSON, FileStream, MessageStream
-from kit.errors import AppError, InvalidArgument
+from gateway.rest.exchange import ROUTE, answer_head, deadline_seconds, or_gone
+from gateway.rest.foreign_pages import NO_FOREIGN_PAGES, ForeignPages
+from gateway.rest.reading import JSON, read_message
+from gateway.rest.shelf import Shelf
+from gateway.rest.stream import EVENT_STREAM, NDJSON, FilePart, FileStream, MessageStream
+from kit.errors import AppError
 from kit.rpc.calls import held
 from kit.rpc.edge import REQUEST_ID
-
-JSON = "application/json"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -47,6 +46,8 @@ class Transcoder:
         bindings: the routes, the most specific first.
         channels: a channel per room, without credentials of our own.
         draining: ends open streams when set.
+        foreign_pages: says which pages from elsewhere may call.
+        shelf: where files are whole, for requests for a part; one with the usual limits if None.
     """
 
     def __init__(
@@ -56,17 +57,23 @@ class Transcoder:
         *,
         limits: TranscoderLimits,
         draining: asyncio.Event,
+        foreign_pages: ForeignPages = NO_FOREIGN_PAGES,
+        shelf: Shelf | None = None,
     ) -> None:
         self._routes = [_Route(binding, channels) for binding in bindings]
         self._limits = limits
         self._draining = draining
+        self._foreign_pages = foreign_pages
+        self._shelf = shelf or Shelf()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 4404, "reason": "no such path"})
             return
+        request = Request(scope, receive)
+        send = self._foreign_pages.admitting(request, send)
         try:
-            response = await self._answer(Request(scope, receive))
+            response = await self._answer(request)
         except ClientGone:
             return  # nobody is there to be answered
         except AppError as error:
@@ -74,8 +81,17 @@ class Transcoder:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> ASGIApp:
+        if request.method == "OPTIONS":
+            return self._foreign_pages.options(request, [route.binding for route, _ in self._at(request)])
         route, values = self._find(request)
-        message = await self._message(route.binding, values, request)
+        request.scope[ROUTE] = route.binding.template.openapi
+        message = await read_message(
+            route.binding,
+            values,
+            request,
+            max_bytes=self._limits.max_body_bytes,
+            timeout_seconds=self._limits.timeout_seconds,
+        )
         metadata = credentials.from_headers(
             request.headers, request_id=request.scope.get("state", {}).get(REQUEST_ID, "")
         )
@@ -85,7 +101,8 @@ class Transcoder:
             timeout = deadline_seconds(request, limit_seconds=self._limits.timeout_seconds)
             call = route.call(message, metadata=metadata, timeout=timeout)
             with held(call):
-                return route.response(await or_gone(request.receive, call))
+                message = await or_gone(request.receive, call)
+                return route.response(message, *answer_head(await call.initial_metadata()))
         except grpc.aio.AioRpcError as error:
             return problem.of_call(error, route.room).response()
 
@@ -105,6 +122,9 @@ class Transcoder:
             raise
         if first is grpc.aio.EOF:
             first = None
+        if route.binding.sends_file and first is not None and "range" in request.headers:
+            with held(call):
+                return await self._part(route, message, values, request, first, call)
         if route.binding.sends_file:
             return FileStream(call, first, route.body, name=_file_name(values), room=route.room)
         return MessageStream(
@@ -116,45 +136,37 @@ class Transcoder:
             draining=self._draining,
         )
 
+    async def _part(
+        self,
+        route: "_Route",
+        message: Message,
+        values: Mapping[str, str],
+        request: Request,
+        first: Message,
+        call: Any,
+    ) -> ASGIApp:
+        key = route.binding.rpc.encode() + b"\n" + message.SerializeToString(deterministic=True)
+        getting = self._shelf.get(key, route.body(first).content_type, _pieces(route, first, call))
+        file = await or_gone(request.receive, getting)
+        asked, condition = request.headers["range"], request.headers.get("if-range", "")
+        return FilePart(file, asked, condition, name=_file_name(values))
+
     def _find(self, request: Request) -> tuple["_Route", dict[str, str]]:
-        path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.scope["path"]
-        allowed: list[str] = []
-        for route in self._routes:
-            values = route.binding.template.match(path)
-            if values is None:
-                continue
+        there = list(self._at(request))
+        for route, values in there:
             if route.binding.verb == request.method:
                 return route, values
-            allowed.append(route.binding.verb)
-        if allowed:
-            raise MethodNotAllowed(tuple(sorted(set(allowed))))
+        if there:
+            raise MethodNotAllowed(tuple(sorted({route.binding.verb for route, _ in there})))
         raise RouteNotFound
 
-    async def _message(self, binding: Binding, values: Mapping[str, str], request: Request) -> Message:
-        message = binding.request_class()
-        query = {name: request.query_params.getlist(name) for name in request.query_params}
-        if duplicated := query.keys() & values.keys():
-            raise InvalidArgument("stands in the path already", field=sorted(duplicated)[0])
-        if binding.body:
-            media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-            raw_field = contract.RAW_BODIES.get(binding.method.full_name)
-            raw = raw_field is not None and any(fnmatchcase(media_type, kind) for kind in contract.RAW_MEDIA_TYPES)
-            if not raw and media_type != JSON:
-                raise MediaTypeUnsupported(f"send {JSON}", got=media_type[:64])
-            body = await read_body(request, max_bytes=self._limits.max_body_bytes)
-            if raw and raw_field is not None:
-                setattr(message, raw_field, body)
-                fill(message, query)
-            else:
-                parse_body(body, message if binding.body == "*" else _inner(message, binding.body))
-                if query and not binding.query_fields:
-                    raise InvalidArgument("the body holds every field", field=min(query))
-        else:
-            await read_body(request, max_bytes=self._limits.max_body_bytes)
-        if binding.query_fields:
-            fill(message, query)
-        fill(message, {field: [value] for field, value in values.items()})
-        return message
+    def _at(self, request: Request) -> Iterator[tuple["_Route", dict[str, str]]]:
+        """Yield every route at the request's path, whatever its method."""
+        path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.scope["path"]
+        for route in self._routes:
+            values = route.binding.template.match(path)
+            if values is not None:
+                yield route, values
 
 
 class _Route:
@@ -176,28 +188,29 @@ class _Route:
         body = self.body(message)
         return to_json_value(body) if isinstance(body, Message) else body
 
-    def response(self, message: Message) -> Response:
+    def response(self, message: Message, code: int, headers: Mapping[str, str]) -> Response:
         """Return the HTTP response for a message; an HttpBody is sent as it is."""
-        headers = {"cache-control": "no-store"}
+        headers = {**headers, "cache-control": "no-store"}
         body = self.body(message)
         if isinstance(body, HttpBody):
             # As a header: a media type given to the response would get a charset that the room did not name.
             return Response(
-                body.data, 200, {**headers, "content-type": body.content_type or "application/octet-stream"}
+                body.data, code, {**headers, "content-type": body.content_type or "application/octet-stream"}
             )
-        return Response(orjson.dumps(self.value_of(message)), 200, headers, JSON)
+        return Response(orjson.dumps(self.value_of(message)), code, headers, JSON)
 
     def body(self, message: Message) -> Any:
         """Return what of a message becomes the answer's body."""
         return getattr(message, self.binding.response_body) if self.binding.response_body else message
 
 
+async def _pieces(route: _Route, first: Message, call: Any) -> AsyncIterator[bytes]:
+    message: Any = first
+    while message is not grpc.aio.EOF:
+        yield route.body(message).data
+        message = await call.read()
+
+
 def _file_name(values: Mapping[str, str]) -> str:
     """Return a name made of what the path names, with nothing in it that means something to anybody."""
     return _UNSAFE.sub("_", "-".join(values.values()))[:128] or "file"
-
-
-def _inner(message: Message, field: str) -> Message:
-    inner: Message = getattr(message, field)
-    inner.SetInParent()
-    return inner

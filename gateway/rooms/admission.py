@@ -9,7 +9,7 @@ from agent.ingest.v1 import meeting_service_pb2 as pb
 from agent.ingest.v1.meeting_service_pb2_grpc import MeetingServiceStub
 from gateway import credentials
 from gateway.rooms.protocol import Join, SignallingError
-from kit.auth.authenticator import Authenticator
+from kit.auth.authenticator import TENANT_ID, Authenticator
 from kit.errors import AppError
 
 _ASK_SECONDS = 10.0
@@ -38,7 +38,8 @@ class Admission:
         try:
             metadata = credentials.from_headers(headers, request_id=request_id)
             if join.token:
-                metadata = credentials.from_token(join.token)
+                tenant = [pair for pair in metadata if pair[0] == TENANT_ID]
+                metadata = (*credentials.from_token(join.token), *tenant)
             if join.role == "recorder":
                 await self._admit_recorder(metadata)
         except AppError as error:

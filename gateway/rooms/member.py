@@ -21,6 +21,8 @@ class Member:
     joined_at: float
     """Seconds since 1970."""
     muted: bool = False
+    recording: bool = True
+    """Whether they may be recorded; False once they have withdrawn."""
     outgoing: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_MESSAGES))
     overflowed: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +46,7 @@ class Member:
             "name": self.name,
             "role": self.role,
             "muted": self.muted,
+            "recording": self.recording,
             "joinedAt": self.joined_at,
         }
 

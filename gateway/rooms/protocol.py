@@ -1,18 +1,21 @@
 """The signalling protocol: JSON text frames, `{"v": 1, "type": ...}`, with payloads exactly as browsers make them.
 
     client to server                                  server to client
-    join    {room, name, role, token?, resume?}       joined        {self, room, iceServers, peers, resume}
-    signal  {to, data}                                peer-joined   {peer}
-    chat    {text}                                    peer-updated  {peer, by}
-    mute    {muted, target?}                          peer-left     {id}
-    leave   {}                                        signal        {from, data}
-    ping    {}                                        chat          {from, text, ts}
-                                                      pong          {ts}
-                                                      error         {code, ...}
+    join    {room, name, role, token?, resume?,       joined        {self, room, iceServers, peers, resume}
+             recording?}                              peer-joined   {peer}
+    signal  {to, data}                                peer-updated  {peer, by}
+    chat    {text, to?}                               peer-left     {id}
+    mute    {muted, target?}                          signal        {from, data}
+    consent {recording, target?}                      chat          {from, text, ts, to}
+    leave   {}                                        pong          {ts}
+    ping    {}                                        error         {code, ...}
 
-A peer is `{id, name, role, muted, joinedAt, initiator, polite}`; the last two say how the receiver deals with it.
-`data` is one of `{"description": {type, sdp}}`, `{"candidate": ... or null}`, `{"restart": true}`. `resume` from
-`joined`, sent with a later `join`, gives the same peer id again, so that a participant who drops stays one participant.
+A peer is `{id, name, role, muted, recording, joinedAt, initiator, polite}`; the last two say how the receiver deals
+with it. `recording` is false for somebody who has withdrawn from the recording: only they themselves consent again, a
+recorder may say with `target` that somebody withdrew by another way. A line of `chat` with `to` is for one member, and
+comes back to its sender as every line does; `to` is empty for everybody. A name that another member bears already gets
+a number. `data` is one of `{"description": {type, sdp}}`, `{"candidate": ... or null}`, `{"restart": true}`. `resume`
+from `joined`, sent with a later `join`, gives the same peer id again: a participant who drops stays one participant.
 Error codes: bad-message, join-first, already-joined, meeting-not-found, meeting-finished, unauthenticated, forbidden,
 room-full, no-such-peer, unavailable. Errors before `joined` close the socket, later ones do not.
 """
@@ -22,12 +25,13 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from kit.names import shown_name
+
 VERSION = 1
 
 Role = Literal["guest", "host", "recorder"]
 
 _ROLES = ("guest", "host", "recorder")
-_MAX_NAME_CHARACTERS = 64
 _MAX_CHAT_CHARACTERS = 4000
 _DATA = ("description", "candidate", "restart")
 
@@ -49,6 +53,7 @@ class Join:
     role: Role
     token: str
     resume: str
+    recording: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,10 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A line for everybody."""
+    """A line for everybody, or for the member `to`."""
 
     text: str
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,14 @@ class Mute:
     """A microphone was switched; `target` is empty for the sender's own."""
 
     muted: bool
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Somebody withdraws from the recording or consents again; `target` is empty for the sender."""
+
+    recording: bool
     target: str
 
 
@@ -84,7 +98,7 @@ class Ping:
     """A question whether the server is there."""
 
 
-ClientMessage = Join | Signal | Chat | Mute | Leave | Ping
+ClientMessage = Join | Signal | Chat | Mute | Consent | Leave | Ping
 
 
 def parse_client_message(text: str, room: str) -> ClientMessage:
@@ -105,11 +119,14 @@ def parse_client_message(text: str, room: str) -> ClientMessage:
         case "signal":
             return Signal(_text(message, "to"), _data(message.get("data")))
         case "chat":
-            return Chat(_text(message, "text")[:_MAX_CHAT_CHARACTERS])
+            text = _text(message, "text")[:_MAX_CHAT_CHARACTERS]
+            if not text.strip():
+                raise _bad("text is empty")
+            return Chat(text, _text(message, "to", default=""))
         case "mute":
-            if not isinstance(message.get("muted"), bool):
-                raise _bad("muted is true or false")
-            return Mute(message["muted"], _text(message, "target", default=""))
+            return Mute(_flag(message, "muted"), _text(message, "target", default=""))
+        case "consent":
+            return Consent(_flag(message, "recording"), _text(message, "target", default=""))
         case "leave":
             return Leave()
         case "ping":
@@ -130,11 +147,11 @@ def _join(message: dict[str, Any], room: str) -> Join:
     role = message.get("role", "guest")
     if role not in _ROLES:
         raise _bad("unknown role")
-    name = " ".join(_text(message, "name").split())[:_MAX_NAME_CHARACTERS]
+    name = shown_name(_text(message, "name"))
     if not name:
         raise _bad("a name is needed")
     token, resume = _text(message, "token", default=""), _text(message, "resume", default="")
-    return Join(name, cast("Role", role), token, resume)
+    return Join(name, cast("Role", role), token, resume, _flag(message, "recording", default=True))
 
 
 def _data(data: Any) -> dict[str, Any]:
@@ -149,6 +166,13 @@ def _text(message: dict[str, Any], field: str, *, default: str | None = None) ->
         return default
     if not isinstance(value, str):
         raise _bad(f"{field} is text")
+    return value
+
+
+def _flag(message: dict[str, Any], field: str, *, default: bool | None = None) -> bool:
+    value = message.get(field, default)
+    if not isinstance(value, bool):
+        raise _bad(f"{field} is true or false")
     return value
 
 

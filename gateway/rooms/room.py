@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 
 from gateway.rooms.member import Member
 from gateway.rooms.protocol import Join, SignallingError
+from kit.names import told_apart
 
 _MAX_RESUMABLE = 64  # per room; the oldest are forgotten
 _MAX_EMPTY_ROOMS = 256
@@ -26,6 +27,8 @@ class Room:
         self._members: dict[str, Member] = {}
         self._joins = 0
         self._resumable: OrderedDict[str, str] = OrderedDict()
+        self._withdrawn: set[str] = set()
+        self._names: dict[str, tuple[str, str]] = {}  # by member: as given, and as shown
 
     @property
     def empty(self) -> bool:
@@ -47,8 +50,14 @@ class Room:
             raise SignallingError("room-full", limit=self._max_members)
         self._joins += 1
         role = "guest" if join.role == "host" and self._has_host() else join.role
-        member = Member(member_id, join.name, role, self._joins, time.time())
         others = list(self._members.values())
+        given, shown = self._names.get(member_id, ("", ""))
+        name = told_apart(shown if given == join.name else join.name, frozenset(other.name for other in others))
+        self._names[member_id] = join.name, name
+        # Who had withdrawn and comes back is not recorded for a moment before they say so again.
+        recording = role == "recorder" or (join.recording and member_id not in self._withdrawn)
+        member = Member(member_id, name, role, self._joins, time.time(), recording=recording)
+        self._note_consent(member)
         self._members[member_id] = member
         member.tell(
             "joined",
@@ -93,10 +102,31 @@ class Room:
         for other in self._members.values():
             other.tell("peer-updated", peer=target.shown_to(other), by=by.member_id)
 
-    def chat(self, text: str, *, by: Member) -> None:
-        """Tell everybody a line."""
+    def consent(self, target: Member, *, recording: bool, by: Member) -> None:
+        """Note that somebody withdrew from the recording, or consents again, and tell everybody.
+
+        Raises:
+            SignallingError: forbidden; people speak for themselves, and a recorder may tell that somebody withdrew.
+        """
+        if target.is_recorder or (target is not by and (recording or not by.is_recorder)):
+            raise SignallingError("forbidden")
+        target.recording = recording
+        self._note_consent(target)
         for other in self._members.values():
-            other.tell("chat", from_=by.member_id, text=text, ts=time.time())
+            other.tell("peer-updated", peer=target.shown_to(other), by=by.member_id)
+
+    def chat(self, text: str, *, by: Member, to: Member | None = None) -> None:
+        """Tell everybody a line, or the member `to` alone; it comes back to whoever wrote it."""
+        listening = list(self._members.values()) if to is None else [to, *([by] if by is not to else [])]
+        line = {"from_": by.member_id, "text": text, "ts": time.time(), "to": to.member_id if to else ""}
+        for other in listening:
+            other.tell("chat", **line)
+
+    def _note_consent(self, member: Member) -> None:
+        if member.recording:
+            self._withdrawn.discard(member.member_id)
+        else:
+            self._withdrawn.add(member.member_id)
 
     def _has_host(self) -> bool:
         return any(member.role == "host" for member in self._members.values())
@@ -108,7 +138,10 @@ class Room:
         token = secrets.token_urlsafe(24)
         self._resumable[token] = member_id
         if len(self._resumable) > _MAX_RESUMABLE:
-            self._resumable.popitem(last=False)
+            _, forgotten = self._resumable.popitem(last=False)
+            if forgotten not in self._members:
+                self._withdrawn.discard(forgotten)
+                self._names.pop(forgotten, None)
         return token
 
 

@@ -9,6 +9,7 @@ from gateway.rooms.admission import Admission
 from gateway.rooms.member import Member
 from gateway.rooms.protocol import (
     Chat,
+    Consent,
     Join,
     Leave,
     Mute,
@@ -131,10 +132,12 @@ def _take(message: object, room: Room, member: Member) -> bool:
     match message:
         case Signal(to=to, data=data):
             room.find(to).tell("signal", from_=member.member_id, data=data)
-        case Chat(text=text):
-            room.chat(text, by=member)
+        case Chat(text=text, to=to):
+            room.chat(text, by=member, to=room.find(to) if to else None)
         case Mute(muted=muted, target=target):
             room.mute(room.find(target) if target else member, muted=muted, by=member)
+        case Consent(recording=recording, target=target):
+            room.consent(room.find(target) if target else member, recording=recording, by=member)
         case Ping():
             member.tell("pong", ts=time.time())
         case Leave():

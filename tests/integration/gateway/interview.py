@@ -83,12 +83,23 @@ def segments() -> list[transcript_pb2.Segment]:
             start_ms=start,
             end_ms=end,
             text=text,
+            words=_words(text, start, end) if participant == MARK else (),
             language="en",
             confidence=0.9,
             engine="demo",
             model="tiny-whisper",
         )
         for ordinal, (participant, speaker, start, end, text) in enumerate(_LINES, 1)
+    ]
+
+
+def _words(text: str, start_ms: int, end_ms: int) -> list[transcript_pb2.Word]:
+    """Each word as long as the others; only Mark's words were measured."""
+    words = text.split()
+    pace = (end_ms - start_ms) // len(words)
+    return [
+        transcript_pb2.Word(text=word, start_ms=start_ms + n * pace, end_ms=start_ms + (n + 1) * pace, confidence=0.9)
+        for n, word in enumerate(words)
     ]
 
 

@@ -12,13 +12,15 @@ from google.api.httpbody_pb2 import HttpBody
 from pydantic import SecretStr
 
 from agent.ingest.v1 import audio_service_pb2 as audio
-from agent.ingest.v1 import audio_service_pb2_grpc, meeting_service_pb2_grpc
+from agent.ingest.v1 import audio_service_pb2_grpc, meeting_service_pb2_grpc, recorder_service_pb2_grpc
 from agent.ingest.v1 import meeting_service_pb2 as meetings
+from agent.ingest.v1 import recorder_service_pb2 as recorder
 from agent.ops.v1 import ops_service_pb2 as ops
 from agent.report.v1 import report_service_pb2 as reports
 from agent.report.v1 import report_service_pb2_grpc
 from gateway.app import Gateway, open_gateway
 from gateway.settings import GatewaySettings
+from kit.audit.auditing import Auditing
 from kit.auth.authenticator import ApiKeys, Authenticator
 from kit.auth.keys import KeyRing
 from kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -27,7 +29,9 @@ from kit.ops.sources import OpsSources
 from kit.room import open_room
 from kit.rpc.server import RpcService
 from kit.settings import RpcSettings, TargetSettings
+from store.audit.room import RoomAudit
 from tests.integration.gateway import interview
+from tests.integration.gateway.quick import QuickRecordings
 
 USER_KEY = "user-key-of-the-tests"
 SERVICE_KEY = "service-key-of-the-tests"
@@ -91,6 +95,8 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
         self.known: dict[str, meetings.Meeting] = {interview.MEETING_ID: interview.meeting()}
         self.stall = False
         self.erased: set[str] = set()
+        self.sound: HttpBody | None = None
+        """The recording of every meeting; pieces that nobody can play if None."""
         self.audio_breaks_at = -1
         """Piece of a recording that never comes; none if negative."""
         self.audio_may_go_on = asyncio.Event()
@@ -127,7 +133,10 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
 
     async def ListMeetings(self, request: Any, context: Any) -> Any:
         self.seen.note(request, context)
-        return meetings.ListMeetingsResponse(meetings=[*self.known.values()][::-1])
+        known = [one for one in reversed(self.known.values()) if request.state in ("", one.state)]
+        first, size = int(request.page_token or 0), request.page_size or 20
+        token = str(first + size) if first + size < len(known) else ""
+        return meetings.ListMeetingsResponse(meetings=known[first : first + size], next_page_token=token)
 
     async def FinishMeeting(self, request: Any, context: Any) -> Any:
         self.seen.note(request, context)
@@ -155,6 +164,9 @@ class Meetings(meeting_service_pb2_grpc.MeetingServiceServicer):
     async def GetAudio(self, request: Any, context: Any) -> AsyncIterator[meetings.GetAudioResponse]:
         self.seen.note(request, context)
         self._find(request.meeting_id)
+        if self.sound is not None:
+            yield meetings.GetAudioResponse(body=self.sound)
+            return
         try:
             content_type = f"audio/{'flac' if request.format == 'flac' else 'ogg; codecs=opus'}"
             for number in range(AUDIO_PIECES):
@@ -286,6 +298,9 @@ class Mesh:
     sessions: list[ops.SessionStatus]
     shutdown: Shutdown
     stops: Mapping[str, Shutdown]
+    rooms: Mapping[str, str]
+    """gRPC address of each room."""
+    quick: QuickRecordings
 
     @property
     def url(self) -> str:
@@ -307,8 +322,24 @@ def api_keys() -> Authenticator:
 
 
 @asynccontextmanager
-async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> AsyncIterator[Mesh]:
-    """Serve for the block; keyword arguments are settings of the gateway."""
+async def running_mesh(
+    auth: Authenticator | None = None,
+    *,
+    sources: Mapping[str, OpsSources] | None = None,
+    auditing: Auditing | None = None,
+    trails: Mapping[str, RoomAudit] | None = None,
+    elsewhere: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Mesh]:
+    """Serve for the block; the other keyword arguments are settings of the gateway.
+
+    Args:
+        auth: says who calls; keys if None.
+        sources: what rooms tell operators, over what they tell here by themselves.
+        auditing: how the gateway keeps decisions.
+        trails: the rooms that keep decisions.
+        elsewhere: addresses of rooms that answer in the place of the scripted ones.
+    """
     auth = auth or api_keys()
     quick = RpcSettings(grpc_grace_seconds=1.0)
     seen, sessions = Seen(), list[ops.SessionStatus]()
@@ -321,17 +352,20 @@ async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> As
         held = Meetings(seen, stops["ingest"].draining)
         taken = Audio(seen, stops["ingest"].draining)
         built = Reports(seen)
+        quick_recordings = QuickRecordings()
         services = {
             "ingest": [
                 _service(meetings, "MeetingService", held, meeting_service_pb2_grpc),
                 _service(audio, "AudioService", taken, audio_service_pb2_grpc),
                 _service(audio, "InternalAudioService", taken, audio_service_pb2_grpc),
+                _service(recorder, "RecorderService", quick_recordings, recorder_service_pb2_grpc),
             ],
             "report": [_service(reports, "ReportService", built, report_service_pb2_grpc)],
         }
-        targets: dict[str, Any] = {}
+        addresses: dict[str, Any] = {}
         for room, stop in stops.items():
-            sources = OpsSources(sessions=told) if room == "connector" else OpsSources()
+            audit = (trails or {}).get(room, RoomAudit())
+            usual = OpsSources(sessions=told, audit=audit.log) if room == "connector" else OpsSources(audit=audit.log)
             opened = await stack.enter_async_context(
                 open_room(
                     room,
@@ -340,26 +374,29 @@ async def running_mesh(auth: Authenticator | None = None, **settings: Any) -> As
                     services=services.get(room, []),
                     auth=auth,
                     shutdown=stop,
-                    sources=sources,
+                    sources=(sources or {}).get(room, usual),
+                    audit=audit.sink,
+                    origins=audit.origins,
                     rpc=quick,
                     max_receive_bytes=16 * 1024 * 1024,
                 )
             )
-            targets[f"{room}_target"] = opened.server.address
+            addresses[room] = (elsewhere or {}).get(room, opened.server.address)
         shutdown = Shutdown()
         defaults = {"listen": "127.0.0.1:0", "grpc_listen": "127.0.0.1:0"}
         gateway = await stack.enter_async_context(
             open_gateway(
                 GatewaySettings(**{**defaults, **settings}),
-                TargetSettings(**targets),
+                TargetSettings(**{f"{room}_target": address for room, address in addresses.items()}),
                 auth,
                 shutdown,
                 service_key=SERVICE_KEY,
+                auditing=auditing,
                 rpc=quick,
             )
         )
         http = await stack.enter_async_context(httpx2.AsyncClient(base_url=gateway.http.url, headers=USER, timeout=10))
-        yield Mesh(gateway, http, seen, held, taken, built, sessions, shutdown, stops)
+        yield Mesh(gateway, http, seen, held, taken, built, sessions, shutdown, stops, addresses, quick_recordings)
 
 
 def _service(module: Any, name: str, servicer: object, generated: Any) -> RpcService:

@@ -112,14 +112,6 @@ async def test_the_console_is_for_services_and_checks_what_it_is_asked():
         assert await refusal(mesh, SERVICE_KEY, max_hz=60) == wrong
 
 
-async def test_actions_are_not_in_this_release():
-    async with running_mesh() as mesh, channel_to(mesh) as channel:
-        stub: Any = ConsoleServiceStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.RunAction(pb.RunActionRequest(action="session.leave"), metadata=KEY)
-        assert error_of(caught.value).reason == "ERROR_REASON_UNIMPLEMENTED"
-
-
 async def test_the_stream_ends_when_the_gateway_stops():
     async with running_mesh() as mesh, channel_to(mesh) as channel:
         console = Console(channel, max_hz=10)

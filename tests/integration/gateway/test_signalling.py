@@ -200,3 +200,73 @@ async def test_a_member_that_does_not_read_is_let_go_and_nobody_waits():
                 assert message["type"] == "pong"
             else:
                 pytest.fail("the deaf member is still there")
+
+
+async def test_who_withdraws_is_shown_so_to_everybody_and_stays_so_when_they_come_back():
+    async with running_mesh() as mesh:
+        open_meeting(mesh)
+        async with client(mesh, "Anna") as anna, client(mesh, "Mark") as mark:
+            own = (await anna.hear("joined"))["self"]
+            assert own["recording"] is True
+            joined = await mark.hear("joined")
+            await anna.hear("peer-joined")
+            await mark.say("consent", recording=False)
+            for member in (anna, mark):
+                updated = await member.hear("peer-updated")
+                assert (updated["peer"]["recording"], updated["by"]) == (False, joined["self"]["id"])
+            async with client(mesh, "Mark", resume=joined["resume"]) as again:
+                assert (await again.hear("joined"))["self"]["recording"] is False
+                await again.say("consent", recording=True)
+                assert (await again.hear("peer-updated"))["peer"]["recording"] is True
+            async with client(mesh, "Eve", recording=False) as eve:
+                assert (await eve.hear("joined"))["self"]["recording"] is False
+
+
+async def test_people_speak_for_themselves_and_a_recorder_may_only_tell_that_somebody_withdrew():
+    async with running_mesh() as mesh:
+        open_meeting(mesh)
+        async with client(mesh, "Anna") as anna, client(mesh, "Mark") as mark:
+            own = (await anna.hear("joined"))["self"]
+            await mark.hear("joined")
+            await mark.say("consent", recording=False, target=own["id"])
+            assert (await mark.hear("error"))["code"] == "forbidden"
+            async with client(mesh, "Recorder", SERVICE_KEY, role="recorder") as recorder:
+                await recorder.hear("joined")
+                await mark.hear("peer-joined")
+                await recorder.say("consent", recording=False, target=own["id"])
+                assert (await recorder.hear("peer-updated"))["peer"]["recording"] is False
+                assert (await mark.hear("peer-updated"))["peer"]["id"] == own["id"]
+                await recorder.say("consent", recording=True, target=own["id"])
+                assert (await recorder.hear("error"))["code"] == "forbidden"
+
+
+async def test_a_line_for_one_reaches_them_and_its_sender():
+    async with running_mesh() as mesh:
+        open_meeting(mesh)
+        async with client(mesh, "Anna") as anna, client(mesh, "Mark") as mark, client(mesh, "Eve") as eve:
+            own = (await anna.hear("joined"))["self"]
+            await mark.hear("joined")
+            await eve.hear("joined")
+            for _ in range(2):
+                await anna.hear("peer-joined")
+            await mark.hear("peer-joined")
+            await eve.say("chat", text="you are recorded", to=own["id"])
+            for member in (anna, eve):
+                line = await member.hear("chat")
+                assert (line["text"], line["to"]) == ("you are recorded", own["id"])
+            await eve.say("chat", text="for all")
+            assert await mark.hear("chat") | {"ts": 0} == await anna.hear("chat") | {"ts": 0}
+            await eve.say("chat", text="x", to="nobody")
+            assert (await eve.hear("chat"))["text"] == "for all"
+            assert (await eve.hear("error"))["code"] == "no-such-peer"
+
+
+async def test_names_are_cleaned_and_two_of_a_name_are_told_apart():
+    async with running_mesh() as mesh:
+        open_meeting(mesh)
+        async with client(mesh, "An\u202ena\x07") as anna, client(mesh, "anna") as other:
+            assert (await anna.hear("joined"))["self"]["name"] == "Anna"
+            joined = await other.hear("joined")
+            assert joined["self"]["name"] == "anna (2)"
+            async with client(mesh, "anna", resume=joined["resume"]) as again:
+                assert (await again.hear("joined"))["self"]["name"] == "anna (2)", "the same person, the same name"

@@ -38,7 +38,10 @@ def test_every_reference_leads_somewhere():
 def test_every_route_and_nothing_else_is_described():
     described = {(verb, path) for path, verbs in document()["paths"].items() for verb in verbs}
     bindings = read_bindings(contract.services(), withheld=contract.WITHHELD)
-    assert described == {(one.verb.lower(), one.template.openapi) for one in bindings} | {("get", "/health")}
+    assert described == {(one.verb.lower(), one.template.openapi) for one in bindings} | {
+        ("get", "/health"),
+        ("post", "/v1/audio/transcriptions"),
+    }
 
 
 def test_operations_are_told_in_words():
@@ -51,5 +54,7 @@ def test_operations_are_told_in_words():
 
 
 def test_a_chunk_may_be_the_body_itself():
-    operation = document()["paths"]["/v1/meetings/{meeting_id}/chunks"]["post"]
-    assert set(operation["requestBody"]["content"]) == {"application/json", "audio/*", "application/octet-stream"}
+    for path in ("/v1/meetings/{meeting_id}/chunks", "/v1/internal/meetings/{meeting_id}/chunks"):
+        content = document()["paths"][path]["post"]["requestBody"]["content"]
+        assert set(content) == {"application/json", "audio/*", "application/octet-stream", "multipart/form-data"}
+        assert content["multipart/form-data"]["schema"]["properties"]["content"]["format"] == "binary"

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from agent.common.v1 import report_pb2, transcript_pb2
 from agent.ingest.v1 import audio_service_pb2, meeting_service_pb2
 from agent.stt.v1 import stt_service_pb2
+from gateway.errors import RangeNotSatisfiable
 from gateway.rest import contract, problem
 from gateway.rest.binding import BindingError, read_bindings
 from gateway.rest.decoder import fill, parse_body, parse_value
 from gateway.rest.encoder import to_json_value
+from gateway.rest.ranges import Part, part_of
 from gateway.rest.template import PathTemplate
 from kit.errors import InvalidArgument, ResourceExhausted
 from kit.rpc.status import RpcProblem
@@ -70,9 +72,11 @@ def test_withheld_rpcs_have_no_route():
 
 
 def test_raw_bodies_name_bytes_fields():
-    methods = {method.full_name: method for service in contract.services() for method in service.methods}
+    bindings = {binding.method.full_name: binding for binding in read_bindings(contract.services())}
     for name, field in contract.RAW_BODIES.items():
-        assert methods[name].input_type.fields_by_name[field].type == 12
+        described = bindings[name].body_descriptor
+        assert described is not None
+        assert described.fields_by_name[field].type == 12
 
 
 def test_values_are_written_as_people_expect():
@@ -174,3 +178,28 @@ def test_a_failed_call_is_a_problem_without_our_secrets(rpc: RpcProblem, status:
 def test_retry_after_is_whole_seconds():
     response = problem.of_error(ResourceExhausted("busy", retry_after_seconds=0.2)).response()
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        ("bytes=0-0", Part(0, 0)),
+        ("bytes=10-", Part(10, 99)),
+        ("bytes=90-500", Part(90, 99)),
+        ("bytes=-10", Part(90, 99)),
+        ("bytes=-500", Part(0, 99)),
+        ("bytes=20-10", None),
+        ("bytes=0-1,5-6", None),
+        ("bytes=-", None),
+        ("items=0-1", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_range_names_a_part_or_nothing(header: str, part: Part | None):
+    assert part_of(header, 100) == part
+
+
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=500-600", "bytes=-0"])
+def test_a_range_beyond_the_file_is_refused(header: str):
+    with pytest.raises(RangeNotSatisfiable):
+        part_of(header, 100)

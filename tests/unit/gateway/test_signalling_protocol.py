@@ -5,7 +5,16 @@ import json
 import pytest
 
 from gateway.rooms.member import QUEUE_MESSAGES, Member
-from gateway.rooms.protocol import Join, Mute, Signal, SignallingError, parse_client_message, server_message
+from gateway.rooms.protocol import (
+    Chat,
+    Consent,
+    Join,
+    Mute,
+    Signal,
+    SignallingError,
+    parse_client_message,
+    server_message,
+)
 
 
 def parse(**message: object) -> object:
@@ -16,6 +25,9 @@ def test_messages_are_values():
     assert parse(type="join", name="Anna") == Join("Anna", "guest", "", "")
     assert parse(type="signal", to="x", data={"candidate": None}) == Signal("x", {"candidate": None})
     assert parse(type="mute", muted=True) == Mute(True, "")
+    assert parse(type="join", name="Anna", recording=False) == Join("Anna", "guest", "", "", recording=False)
+    assert parse(type="chat", text="hello", to="x") == Chat("hello", "x")
+    assert parse(type="consent", recording=False) == Consent(False, "")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +40,11 @@ def test_messages_are_values():
         {"type": "signal", "to": "x", "data": {"eval": "1"}},
         {"type": "signal", "to": "x", "data": {"candidate": None, "description": {}}},
         {"type": "mute", "muted": "yes"},
+        {"type": "chat", "text": "  "},
+        {"type": "consent"},
+        {"type": "consent", "recording": "no"},
+        {"type": "join", "name": "A", "recording": None},
+        {"type": "join", "name": "\u202e\u200b\x07"},
         {"type": "dance"},
         {},
     ],

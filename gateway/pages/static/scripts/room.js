@@ -1,10 +1,13 @@
 // The call page: lobby, call, live text, and what comes after.
 //
 // Programs read how things stand from `window.agentRoom` or from <body data-state data-joined data-peers data-connected
-// data-recorder-visible data-finals data-interims data-insights data-report-ready data-warnings>.
+// data-recorder-visible data-recorded data-lines data-finals data-interims data-insights data-report-ready
+// data-warnings>.
 
 import { get, post } from "/static/scripts/api.js";
 import { explain, showBar } from "/static/scripts/bar.js";
+import { Chat } from "/static/scripts/chat.js";
+import { Banner, recorderProblem, withdrawn } from "/static/scripts/consent.js";
 import { at, h, icon, say } from "/static/scripts/dom.js";
 import { t, translate } from "/static/scripts/i18n.js";
 import { Insights } from "/static/scripts/insights.js";
@@ -22,15 +25,31 @@ const NAME = "agent.name";
 const meetingId = decodeURIComponent(location.pathname.split("/")[2]);
 const over = new Set(["finished", "finishing", "failed"]);
 
-const call = { stream: null, preview: null, signalling: null, peers: new Map(), selfId: "", muted: false, startedAt: 0, meeting: null };
+const call = { stream: null, preview: null, signalling: null, peers: new Map(), selfId: "", muted: false, recorded: true, notice: "", aloneSince: 0, startedAt: 0, meeting: null };
 const transcript = new Transcript(at("transcript"));
 const interims = new Interims(at("interims"));
 const roster = new Roster(at("people"));
 const warnings = new Warnings(at("warnings"), { isSelf: (id) => id === call.selfId });
+const chat = new Chat({
+  list: at("chat"),
+  scroll: at("chat-scroll"),
+  form: at("chat-form"),
+  badge: at("chat-badge"),
+  send: (text) => call.signalling?.send("chat", { text }),
+  seen: () => at("panel-chat").offsetParent !== null,
+});
+const banner = new Banner(at("banner"), () => ({
+  live: room.state === "live",
+  recorder: roster.recorder,
+  recording: call.recorded,
+  notice: call.notice,
+  problem: recorderProblem.get(meetingId),
+  since: call.aloneSince,
+}));
 const reading = { following: true, top: 0 };
 let insights;
 
-const start = { state: "lobby", joined: false, peers: 0, connected: 0, recorderVisible: false, finals: 0, interims: 0, insights: 0, reportReady: false };
+const start = { state: "lobby", joined: false, peers: 0, connected: 0, recorderVisible: false, recorded: true, lines: 0, finals: 0, interims: 0, insights: 0, reportReady: false };
 const room = new Proxy({}, {
   set(facts, name, value) {
     facts[name] = value;
@@ -44,21 +63,28 @@ window.agentRoom = room;
 function count() {
   room.peers = call.peers.size;
   room.connected = [...call.peers.values()].filter((peer) => peer.state === "connected").length;
+  if (roster.recorderVisible) recorderProblem.clear(meetingId);
+  else if (room.recorderVisible) call.aloneSince = Date.now();
   room.recorderVisible = roster.recorderVisible;
   showRecording();
+  banner.draw();
 }
 
 translate();
 showBar();
 insights = new Insights(at("insights"));
 at("name").value = localStorage.getItem(NAME) ?? "";
+at("unrecorded").checked = withdrawn.get(meetingId);
+at("chat-send").append(icon("send"), h("span", { class: "visually-hidden" }, t("room.chat.send")));
+at("chat-text").placeholder = t("room.chat.write");
 at("join").addEventListener("submit", join);
 at("mute").addEventListener("click", () => mute(!call.muted));
+at("record").addEventListener("click", () => consent(!call.recorded));
 at("leave").addEventListener("click", leave);
 at("finish").addEventListener("click", () => at("confirm-finish").showModal());
 at("confirm-finish").addEventListener("close", (event) => event.target.returnValue === "yes" && finish());
 at("device").addEventListener("change", () => preview(at("device").value));
-at("tabs").addEventListener("click", (event) => event.target.dataset.tab && showTab(event.target.dataset.tab));
+at("tabs").addEventListener("click", (event) => showTab(event.target.closest("[data-tab]")?.dataset.tab));
 at("tabs").addEventListener("keydown", stepTabs);
 at("scroll").addEventListener("scroll", scrolled);
 at("to-end").addEventListener("click", toEnd);
@@ -126,12 +152,14 @@ function join(event) {
   at("join-button").disabled = true;
   at("join-button").textContent = t("room.joining");
   room.state = "joining";
-  call.signalling = new Signalling(meetingId, name, {
+  withdrawn.set(meetingId, at("unrecorded").checked);
+  call.signalling = new Signalling(meetingId, name, () => !withdrawn.get(meetingId), {
     joined: entered,
     peerJoined: meet,
-    peerUpdated: (peer) => { roster.show(peer, { self: peer.id === call.selfId }); if (peer.id === call.selfId && peer.muted !== call.muted) apply(peer.muted); },
+    peerUpdated: updated,
     peerLeft: part,
     signal: (from, data) => call.peers.get(from)?.take(data),
+    chat: wrote,
     refused,
     lost: () => room.joined && say(at("notice"), t("room.reconnecting")),
   });
@@ -167,6 +195,9 @@ function entered(message) {
   at("ended").hidden = true;
   at("lobby").hidden = true;
   at("call").hidden = false;
+  call.aloneSince = Date.now();
+  [message.self, ...message.peers].forEach((one) => chat.know(one));
+  record(message.self.recording !== false);
   // Tones are given in order of appearance: let everybody's page give them in the same order.
   const people = [message.self, ...message.peers].filter((one) => one.role !== "recorder");
   people.sort((one, other) => one.joinedAt - other.joinedAt).forEach((one) => tone(one.id));
@@ -180,12 +211,15 @@ function entered(message) {
 
 function meet(info) {
   call.peers.get(info.id)?.close();
+  chat.know(info);
   roster.show(info);
-  const sound = h("audio", { autoplay: true });
+  // A program that listens through the page learns from the element whose voice it plays.
+  const sound = h("audio", { autoplay: true, data: { participantId: info.id, participantName: info.name } });
   at("speakers").append(sound);
   const peer = new Peer(info, {
     iceServers: call.iceServers,
     stream: call.stream,
+    hushed: info.role === "recorder" && !call.recorded,
     send: (data) => call.signalling.send("signal", { to: info.id, data }),
     onStream: (stream) => {
       sound.srcObject = stream;
@@ -205,6 +239,39 @@ function part(id) {
   call.peers.delete(id);
   roster.leave(id);
   count();
+}
+
+function updated(peer) {
+  const self = peer.id === call.selfId;
+  chat.know(peer);
+  roster.show(peer, { self });
+  if (!self) return;
+  if (peer.muted !== call.muted) apply(peer.muted);
+  record(peer.recording !== false);
+}
+
+/** Withdraw from the recording at this very moment, or ask to be recorded again. */
+function consent(recording) {
+  withdrawn.set(meetingId, !recording);
+  if (!recording) record(false);
+  call.signalling?.send("consent", { recording });
+}
+
+/** Let the recorder hear us, or not; the others hear us all the same. */
+function record(recording) {
+  call.recorded = recording;
+  room.recorded = recording;
+  withdrawn.set(meetingId, !recording);
+  for (const peer of call.peers.values()) if (peer.info.role === "recorder" && peer.hushed === recording) peer.hush(!recording);
+  showControls();
+  banner.draw();
+}
+
+function wrote(line) {
+  if (chat.author(line.from).role === "recorder") call.notice = line.text;
+  chat.add(line);
+  room.lines = chat.size;
+  banner.draw();
 }
 
 function mute(muted) {
@@ -318,13 +385,18 @@ function showRecording() {
 function showControls() {
   at("mute").replaceChildren(icon(call.muted ? "muted" : "microphone"), h("span", {}, t(call.muted ? "room.unmute" : "room.mute")));
   at("mute").setAttribute("aria-pressed", String(call.muted));
+  at("record").replaceChildren(icon(call.recorded ? "unrecorded" : "record"), h("span", {}, t(call.recorded ? "room.unrecord" : "room.record")));
+  at("record").setAttribute("aria-pressed", String(!call.recorded));
+  at("record").title = t(call.recorded ? "room.unrecord.hint" : "room.record.hint");
   at("leave").replaceChildren(icon("leave"), h("span", {}, t("room.leave")));
   at("finish").replaceChildren(icon("finish"), h("span", {}, t("room.finish")));
 }
 
 function showTab(name) {
+  if (!name) return;
   document.querySelector(".panels").dataset.tab = name;
   for (const tab of at("tabs").children) tab.setAttribute("aria-selected", String(tab.dataset.tab === name));
+  if (name === "chat") chat.open();
 }
 
 function stepTabs(event) {
@@ -362,6 +434,7 @@ function follow() {
 }
 
 function tick() {
+  banner.draw();
   room.connected = [...call.peers.values()].filter((peer) => peer.state === "connected").length;
   const length = call.meeting?.duration_ms;
   if (room.state === "finished" && length) at("clock").textContent = clock(length);

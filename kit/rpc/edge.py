@@ -74,7 +74,7 @@ class Edge(AsyncServerInterceptor):
             read = careful(handler.request_deserializer, streams=handler.request_streaming)
             return handler._replace(request_deserializer=read)
 
-        return await super().intercept_service(found, handler_call_details)
+        return await super().intercept_service(found, handler_call_details)  # type: ignore[no-untyped-call]
 
     async def intercept(
         self,

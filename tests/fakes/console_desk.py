@@ -1,4 +1,4 @@
-"""What a gateway answers operators beside its stream, on a real server: jobs, trail, meetings, the connector, actions."""
+"""What a gateway answers operators beside its stream, on a real server: jobs, trail, meetings, connector, actions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -109,8 +109,8 @@ class DeskData:
     async def watch(self) -> AsyncIterator[meetings.WatchMeetingResponse]:
         """Give what was said and what is said."""
         queue: asyncio.Queue[meetings.WatchMeetingResponse | None] = asyncio.Queue(1000)
-        for event in self.events:
-            queue.put_nowait(event)
+        for said in self.events:
+            queue.put_nowait(said)
         self._watchers.add(queue)
         try:
             while (event := await queue.get()) is not None:

@@ -175,7 +175,7 @@ class JanusSource:
         shortest, longest = _REJOIN_BACKOFF_SECONDS
         lost_at, delay = monotonic(), shortest
         while True:
-            self._inside = False
+            self._inside, visited_at = False, monotonic()
             try:
                 async with open_janus(self._address.url, self._address.proofs) as session:
                     await self._visit(session)
@@ -190,6 +190,7 @@ class JanusSource:
             except Exception as error:  # the edge: a server may say anything
                 log.warning("janus_not_understood", error=repr(error)[:200])
                 lost = ProviderAway("Janus said what cannot be understood")
+                self._inside = self._inside and monotonic() - visited_at > JOIN_SECONDS  # else we would come for ever
             if self._inside:
                 lost_at, delay = monotonic(), shortest
             patience = self._surroundings.patience.rejoin if self._voices.entered else JOIN_SECONDS

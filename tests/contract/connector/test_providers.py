@@ -19,6 +19,7 @@ NAMES = sorted(KINDS)
 HERE = [pytest.param(name, marks=NEEDS.get(name, ())) for name in NAMES if name in PEERS]
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b")
 CYCLES = 4
+NO_ADDRESSES = ("https://[example.org", "https://example.org:99999999/", "\0", " ")
 
 
 @pytest.fixture(autouse=True)
@@ -69,11 +70,13 @@ def test_without_settings_it_can_be_used_or_says_which_variable_to_set(name: str
 async def test_an_address_of_another_kind_is_refused_at_once(name: str) -> None:
     async with PEERS[name]() as peer:
         provider = made(name, peer.settings, peer.surroundings)
-        foreign = replace(peer.spec, meeting_url=peer.foreign_url)
-        with pytest.raises(CallRefused) as refused:
-            async with joined(provider, foreign, pulls=KINDS[name].capabilities.pull):
-                pass
-        assert "example.org" not in str(refused.value), "an address may hold a secret"
+        for url in (peer.foreign_url, *NO_ADDRESSES):
+            foreign = replace(peer.spec, meeting_url=url)
+            provider.base(foreign)
+            with pytest.raises(CallRefused) as refused:
+                async with joined(provider, foreign, pulls=KINDS[name].capabilities.pull):
+                    pass
+            assert "example.org" not in str(refused.value), "an address may hold a secret"
 
 
 @pytest.mark.parametrize("name", HERE)

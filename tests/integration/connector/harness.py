@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def speech_like(seconds: float, seed: int) -> NDArray[np.int16]:
     return loud
 
 
-def place_of(source: NDArray[np.int16], recorded: NDArray[np.int16]) -> tuple[int, float]:
+def place_of(source: NDArray[Any], recorded: NDArray[Any]) -> tuple[int, float]:
     """Find a source in a recording: the sample where it starts, and the correlation there, in [-1, 1]."""
     said, heard = source.astype(float), recorded.astype(float)
     size = 1 << (len(said) + len(heard)).bit_length()

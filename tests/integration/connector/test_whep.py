@@ -12,6 +12,7 @@ from examples.callers.speech import speech_from_samples
 from kit.ids import new_id
 from services.connector.clock import SessionClock
 from services.connector.provider import CallRefused, JoinSpec, Patience, ProviderAway, Surroundings
+from services.connector.providers import whep
 from services.connector.providers.whep import WhepProvider, WhepSettings, WhepSource
 from tests.fakes.call_recording import CallRecording
 from tests.fakes.whep_server import running_whep
@@ -108,6 +109,61 @@ async def test_a_stream_that_its_server_no_longer_has_is_over() -> None:
         await server.lose_media()
         async with asyncio.timeout(15):
             assert await source.over() == "the stream has ended"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "307 Temporary Redirect\r\nlocation: http://[example.org",
+        "307 Temporary Redirect\r\nlocation: http://127.0.0.1:99999999/",
+        "307 Temporary Redirect\r\nlocation: /talk",
+        "307 Temporary Redirect",
+        "201 Created\r\nlocation: http://[example.org\r\ncontent-length: 5",
+        "201 Created\r\nlocation: /\r\ncontent-length: 0",
+        "201 Created\r\ncontent-length: 300000",
+    ],
+)
+async def test_an_answer_that_leads_nowhere_is_a_refusal(head: str) -> None:
+    async with (
+        answering(f"HTTP/1.1 {head}\r\n\r\n".encode() + b"v" * 300_000) as (url, _),
+        subscribed(url, CallRecording()) as source,
+    ):
+        with pytest.raises(CallRefused):
+            await source.over()
+
+
+async def test_an_answer_that_never_ends_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whep, "_HTTP_SECONDS", 0.5)
+    async with (
+        answering(b"HTTP/1.1 201 Created\r\ncontent-length: 100\r\n\r\n", drip=True) as (url, posts),
+        subscribed(url, CallRecording()),
+    ):
+        await until(lambda: len(posts) > 1)
+
+
+@asynccontextmanager
+async def answering(answer: bytes, *, drip: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Answer every request with the same, and then with a byte now and then; yields the address and the requests."""
+    posts: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posts.append(await reader.readuntil(b"\r\n\r\n"))
+        try:
+            writer.write(answer)
+            while drip:
+                await asyncio.sleep(0.05)
+                writer.write(b"v")
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/whep", posts
+    finally:
+        server.close()
 
 
 async def test_the_token_is_shown_to_its_server_alone() -> None:

@@ -1,7 +1,7 @@
 """A browser with a microphone that says the same thing over and over, and a connection that offers it."""
 
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,13 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from gateway.listener import open_http
+from tests.integration.connector.harness import RATE as PCM_RATE
+from tests.integration.connector.harness import place_of
 from tests.system.mesh.person import CHROMIUM, FLAGS, LOOPBACK_FLAG
 
 RATE = 48_000
+_LOWEST_HERTZ = 300
+_SILENCE = 100.0
 _OFFER = """
 async () => {
   const wishes = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
@@ -72,6 +76,35 @@ class Microphone:
     async def unpublish(self, location: str, key: str) -> int:
         """DELETE what was made; returns the status."""
         return int(await self._page.evaluate(_UNPUBLISH, [location, key]))
+
+
+def likeness(said: NDArray[np.int16], heard: NDArray[np.int16]) -> float:
+    """Return how alike a voice and what was heard of it through a browser are, as a correlation in [-1, 1].
+
+    Above 300 Hz: the browser's voice encoder cuts what is deepest, which turns the phase of a voice's fundamental by
+    some 40 degrees (measured: coherence 0.998, and yet a correlation of 0.86 with it and of 0.97 without). By pieces of
+    a second, of which the middle one counts: a machine that is busy costs the browser's microphone some samples.
+    """
+    return float(np.median([alike for _, alike in found_pieces(said, heard, seconds=1.0)]))
+
+
+def found_pieces(said: NDArray[Any], heard: NDArray[Any], *, seconds: float) -> Sequence[tuple[float, float]]:
+    """Find every piece of `seconds` in which something is said: how many seconds later it is heard, and how alike."""
+    length = round(seconds * PCM_RATE)
+    meant, recorded = _above(said), _above(heard)
+    found = []
+    for start in range(0, len(meant) - length + 1, length):
+        piece = meant[start : start + length]
+        if np.sqrt((piece**2).mean()) > _SILENCE:
+            place, alike = place_of(piece, recorded)
+            found.append(((place - start) / PCM_RATE, alike))
+    return found
+
+
+def _above(samples: NDArray[Any]) -> NDArray[np.float64]:
+    spectrum = np.fft.rfft(samples.astype(np.float64))
+    spectrum[np.fft.rfftfreq(len(samples), 1 / PCM_RATE) < _LOWEST_HERTZ] = 0
+    return np.fft.irfft(spectrum, len(samples))
 
 
 def write_wave(path: Path, samples: NDArray[np.int16]) -> None:

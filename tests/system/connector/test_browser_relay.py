@@ -18,6 +18,7 @@ from mesh.child import ChildFailed
 from mesh.failures import leaves
 from mesh.mesh import Mesh, open_mesh, why_it_failed
 from tests.kit_server import eventually
+from tests.system.connector.microphone import found_pieces
 from tests.system.mesh.person import Person, open_person
 from tests.system.mesh.voices import write_voice
 
@@ -25,9 +26,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 BUILD = Path(__file__).resolve().parents[3] / "build"
 RATE = 16_000
-FRAME = RATE // 50
 WAIT_SECONDS = 60.0
-LEAD_SECONDS = 7.0
+LEAD_SECONDS = 12.0
 VOICE_SECONDS = 8.0
 
 Sound = NDArray[np.float64]
@@ -82,7 +82,13 @@ async def test_a_call_is_recorded_from_its_link_over_rest_and_comes_as_an_mp3(tm
         assert mp3.headers["content-type"] == "audio/mpeg"
         recorded = samples(mp3.content)
         assert abs(len(recorded) / RATE - status["seconds"]) < 1.5
-        assert likeness(recorded, samples((tmp_path / "alice.wav").read_bytes())[round(LEAD_SECONDS * RATE) :]) > 0.6
+        spoken = samples((tmp_path / "alice.wav").read_bytes())[round(LEAD_SECONDS * RATE) :]
+        found = found_pieces(spoken, recorded, seconds=0.5)
+        lags = [lag for lag, _ in found]
+        # Two codecs and two browsers that clean and stretch what they hear lie between: the words are all there, each
+        # in its place, but their waves are not the same. Those of a voice played backwards are 0.3, and anywhere.
+        assert np.mean([abs(lag - np.median(lags)) < 0.2 for lag in lags]) > 0.7, found
+        assert np.median([alike for _, alike in found]) > 0.55, found
         meeting = await said(http.get(f"/v1/meetings/{begun['meeting_id']}"))
         (voice,) = meeting["participants"]
         assert (voice["display_name"], voice["basis"]) == ("Alice Reed", "roster"), "the page names who speaks"
@@ -102,20 +108,3 @@ def samples(content: bytes) -> Sound:
         frames = [*container.decode(audio=0), None]
         pieces = [piece.to_ndarray().reshape(-1) for frame in frames for piece in resampler.resample(frame)]
     return np.concatenate(pieces).astype(np.float64)
-
-
-def likeness(recorded: Sound, meant: Sound) -> float:
-    """How alike two sounds are in loudness, at the place where they are most alike; 1 for the same.
-
-    Not in their waves: between them lie two codecs, and two browsers that clean and stretch what they hear.
-    """
-    one, other = loudness(recorded), loudness(meant)
-    size = len(one) + len(other)
-    found = np.fft.irfft(np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size)), size).max()
-    return float(found / np.sqrt((one**2).sum() * (other**2).sum()))
-
-
-def loudness(sound: Sound) -> Sound:
-    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
-    level = np.log1p(np.sqrt((frames**2).mean(axis=1)))
-    return np.asarray(level - level.mean(), np.float64)

@@ -6,11 +6,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SYSTEM_PACKAGES := chromium espeak-ng libespeak-ng1 prometheus
+SYSTEM_PACKAGES := chromium coturn espeak-ng janus libespeak-ng1 prometheus pulseaudio pulseaudio-utils
 
 .PHONY: help
 help: ## Show the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- running ---------------------------------------------------------------------------------------------
 
@@ -24,9 +24,13 @@ up: setup ## Start every room on this machine, with its own PostgreSQL
 console: setup ## Open the operator console on the mesh of this machine
 	@$(BIN)/agent-console
 
+.PHONY: quick-record
+quick-record: setup ## Record a meeting on this desktop: URL="https://..."; more: QUICK="--duration-sec 600 --transcribe"
+	@$(BIN)/python scripts/quick_record_meeting.py --url "$(URL)" $(QUICK)
+
 # --- the loop --------------------------------------------------------------------------------------------
 
-.PHONY: check test test-system test-compose chaos chaos-control format lint types imports proto gen docs
+.PHONY: check test test-system test-compose e2e-connector-live e2e-connector-real chaos chaos-control format lint types imports proto gen docs
 check: static test ## Everything a commit must pass
 
 .PHONY: static
@@ -50,6 +54,26 @@ chaos-control: setup ## Show that the same fails without durable audio, and with
 	  echo "chaos-control: as it must, the run without durable $$promise found what was missing"; \
 	done
 
+e2e-connector-live: setup ## Send the recorder through a call of the stand-in for SberJazz, report included: SMOKE="--seconds 60"
+	@$(BIN)/python tools/e2e_connector_live.py --provider sberjazz_mock --start --require-report $(SMOKE)
+
+e2e-connector-real: setup ## The same through SberJazz itself; needs SBERJAZZ_API_BASE and SBERJAZZ_API_TOKEN: SMOKE="--url LINK"
+	@$(BIN)/python tools/e2e_connector_live.py --provider sberjazz --start --require-report $(SMOKE)
+
+.PHONY: e2e-local load-guardrail ws-guardrail perf-guardrail-lite
+e2e-local: setup ## Hold a meeting over REST from start to report, on a mesh of its own: SMOKE="--seconds 60"
+	@$(BIN)/python tools/e2e_local.py --start $(SMOKE)
+
+load-guardrail: setup ## Hold REST under load to thresholds; reports/realtime_load_guardrail.json: STRICT=--strict-admin-checks LOAD="--meetings 16"
+	@$(BIN)/python tools/realtime_load_guardrail.py $(if $(findstring --base-url,$(LOAD)),,--start) $(STRICT) $(LOAD)
+
+ws-guardrail: setup ## Hold both WebSocket contours under load to thresholds; reports/ws_contours_guardrail.json: LOAD="--meetings 12"
+	@$(BIN)/python tools/ws_contours_guardrail.py $(if $(findstring --base-url,$(LOAD)),,--start) $(LOAD)
+
+perf-guardrail-lite: setup ## Both guardrails in a minute: fewer meetings, shorter, wider thresholds
+	@$(BIN)/python tools/realtime_load_guardrail.py $(if $(findstring --base-url,$(LOAD)),,--start) --lite $(STRICT) $(LOAD)
+	@$(BIN)/python tools/ws_contours_guardrail.py $(if $(findstring --base-url,$(LOAD)),,--start) --lite $(LOAD)
+
 test-compose: setup ## Bring the containers up, send a call through, restart one, take them down
 	@$(BIN)/python tools/compose_smoke.py
 
@@ -64,7 +88,7 @@ lint: setup ## Lint the code
 	@$(BIN)/ruff check -q .
 
 types: setup ## Check the types, strictly
-	@$(BIN)/mypy --no-error-summary kit store services gateway tui mesh tools examples bench tests
+	@$(BIN)/mypy --no-error-summary kit store services gateway tui mesh tools examples bench scripts tests
 
 imports: setup ## Check who may import whom
 	@PYTHONPATH=.:gen $(BIN)/lint-imports --no-logo --no-cache | tail -3; exit $${PIPESTATUS[0]}
@@ -77,17 +101,19 @@ proto: setup ## Lint the contract, find breaking changes, check generated code
 gen: setup ## Generate code from the contract
 	@$(BIN)/python tools/proto.py gen
 
-docs: setup ## Generate docs/configuration.md, .env.example and openapi/openapi.json
+docs: setup ## Generate docs/configuration.md, .env.example, openapi/openapi.json and asyncapi/asyncapi.json
 	@$(BIN)/python tools/configuration.py write
 	@$(BIN)/python -m gateway.rest.openapi
+	@$(BIN)/python -m gateway.live.asyncapi
 
 docs-check: setup
 	@$(BIN)/python tools/configuration.py check
 	@$(BIN)/python -m gateway.rest.openapi --check
+	@$(BIN)/python -m gateway.live.asyncapi --check
 
 # --- measuring -------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-durable bench-queue bench-stt bench-wer
+.PHONY: bench bench-durable bench-gateway bench-queue bench-stt bench-webrtc bench-wer
 bench: setup ## List the benches
 	@for file in bench/*/__main__.py; do name=$$(basename $$(dirname $$file)); \
 	  printf "  make bench-%-10s %s\n" $$name "$$(sed -n '1s/^"""[^:]*: \(.*\)\.\?"""$$/\1/p' $$file)"; done
@@ -95,11 +121,20 @@ bench: setup ## List the benches
 bench-durable: setup ## Measure durable audio against an echo and against no sync; build/bench/durable.json
 	@$(BIN)/python -m bench.durable $(BENCH)
 
+bench-gateway: setup ## Measure REST and WebSockets against routes by hand (BENCH=--quick: 3 min); build/bench/gateway.json
+	@$(BIN)/python -m bench.gateway $(BENCH)
+
 bench-queue: setup ## Measure the queue against bare statements; build/bench/queue.json
 	@$(BIN)/python -m bench.queue $(BENCH)
 
 bench-stt: setup ## Measure many calls on one small model (BENCH=--quick: 5 min); build/bench/stt.json
 	@$(BIN)/python -m bench.stt $(BENCH)
+
+# Without root there are no namespaces: packets are then lost by a relay on loopback, and the bench says so.
+bench-webrtc: SYSTEM_PACKAGES := iproute2 iptables
+bench-webrtc: setup ## Measure the receive path against stock aiortc (BENCH=--quick: 4 min); build/bench/webrtc.json
+	@[ "$$(id -u)" != 0 ] || $(MAKE) -s system-packages SYSTEM_PACKAGES="$(SYSTEM_PACKAGES)"
+	@$(BIN)/python -m bench.webrtc $(BENCH)
 
 bench-wer: setup ## Measure the word error rate of a call against the bare engine (BENCH=--quick: 2 min of call); build/bench/wer.json
 	@$(BIN)/python -m bench.wer $(BENCH)

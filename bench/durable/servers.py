@@ -21,6 +21,11 @@ class Server:
         self._process = process
 
     @property
+    def pid(self) -> int:
+        """Process identifier."""
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> float:
         """Processor time so far, of all its threads, user and system."""
         return cpu_seconds(self._process.pid)

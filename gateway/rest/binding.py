@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from google.api import annotations_pb2
@@ -37,17 +38,17 @@ class Binding:
     request_class: type[Message]
     response_class: type[Message]
 
-    @property
+    @cached_property
     def rpc(self) -> str:
         """The RPC's path, "/package.Service/Method"."""
         return f"/{self.method.containing_service.full_name}/{self.method.name}"
 
-    @property
+    @cached_property
     def streams(self) -> bool:
         """Whether the answer is a stream."""
         return bool(self.method.server_streaming)
 
-    @property
+    @cached_property
     def sends_file(self) -> bool:
         """Whether the answer's body is bytes of any media type, in one piece or in many."""
         if not self.response_body:
@@ -55,13 +56,13 @@ class Binding:
         inner = field_at(self.method.output_type, self.response_body).message_type
         return inner is not None and inner.full_name == HttpBody.DESCRIPTOR.full_name
 
-    @property
+    @cached_property
     def takes_file(self) -> bool:
         """Whether the body is bytes of any media type."""
         body = self.body_descriptor
         return body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name
 
-    @property
+    @cached_property
     def body_descriptor(self) -> Descriptor | None:
         """The message that the HTTP body holds, None if the route takes no body."""
         if not self.body:
@@ -69,7 +70,7 @@ class Binding:
         whole = self.method.input_type
         return whole if self.body == WHOLE_BODY else field_at(whole, self.body).message_type
 
-    @property
+    @cached_property
     def query_fields(self) -> bool:
         """Whether fields may stand in the query string."""
         return self.body != WHOLE_BODY

@@ -40,7 +40,8 @@ async def read_message(
         ClientGone: the client hung up.
     """
     message: Any = binding.request_class()
-    query = {name: request.query_params.getlist(name) for name in request.query_params}
+    asked = request.query_params if request.scope["query_string"] else {}
+    query = {name: request.query_params.getlist(name) for name in asked}
     if duplicated := query.keys() & values.keys():
         raise InvalidArgument("stands in the path already", field=sorted(duplicated)[0])
     media_type = str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()

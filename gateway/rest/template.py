@@ -47,6 +47,12 @@ class PathTemplate:
         return re.compile("".join(parts))
 
     @property
+    def depth(self) -> int | None:
+        """Slashes in every path that matches, None if their number varies."""
+        plain = _VARIABLE.sub(lambda match: match["segments"] or "*", self.text)
+        return None if "**" in plain else plain.count("/")
+
+    @property
     def precedence(self) -> tuple[bool, int, int]:
         """Sort key: templates with a verb first, then the fewer variables, then the longer text."""
         return (not self.has_verb, len(self.fields), -len(self.text))

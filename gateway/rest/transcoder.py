@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class Transcoder:
         foreign_pages: ForeignPages = NO_FOREIGN_PAGES,
         shelf: Shelf | None = None,
     ) -> None:
-        self._routes = [_Route(binding, channels) for binding in bindings]
+        self._routes = _RouteTable([_Route(binding, channels) for binding in bindings])
         self._limits = limits
         self._draining = draining
         self._foreign_pages = foreign_pages
@@ -152,18 +152,19 @@ class Transcoder:
         return FilePart(file, asked, condition, name=_file_name(values))
 
     def _find(self, request: Request) -> tuple["_Route", dict[str, str]]:
-        there = list(self._at(request))
-        for route, values in there:
+        verbs = set()
+        for route, values in self._at(request):
             if route.binding.verb == request.method:
                 return route, values
-        if there:
-            raise MethodNotAllowed(tuple(sorted({route.binding.verb for route, _ in there})))
+            verbs.add(route.binding.verb)
+        if verbs:
+            raise MethodNotAllowed(tuple(sorted(verbs)))
         raise RouteNotFound
 
     def _at(self, request: Request) -> Iterator[tuple["_Route", dict[str, str]]]:
         """Yield every route at the request's path, whatever its method."""
         path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.scope["path"]
-        for route in self._routes:
+        for route in self._routes.candidates(path):
             values = route.binding.template.match(path)
             if values is not None:
                 yield route, values
@@ -202,6 +203,21 @@ class _Route:
     def body(self, message: Message) -> Any:
         """Return what of a message becomes the answer's body."""
         return getattr(message, self.binding.response_body) if self.binding.response_body else message
+
+
+class _RouteTable:
+    """The routes by the number of slashes in their paths, so that a request is compared with few of them."""
+
+    def __init__(self, routes: Sequence[_Route]) -> None:
+        depths = {route.binding.template.depth for route in routes}
+        self._by_depth = {
+            depth: [route for route in routes if route.binding.template.depth in (depth, None)] for depth in depths
+        }
+
+    def candidates(self, path: str) -> Sequence[_Route]:
+        """Return the routes that may be at a path, in their order."""
+        found = self._by_depth.get(path.count("/"))
+        return self._by_depth.get(None, ()) if found is None else found
 
 
 async def _pieces(route: _Route, first: Message, call: Any) -> AsyncIterator[bytes]:

@@ -28,6 +28,9 @@ _POLICY = "; ".join(
 # Files are named without a version: browsers ask each time and mostly hear "not modified".
 _HEADERS = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
 
+_WORKER = "scripts/recording_worker.js"
+"""It shows the key of pages below /meetings/ with what their <audio> asks for; browsers want that allowed."""
+
 mimetypes.add_type("text/javascript", ".js")  # some systems' tables say text/plain, which browsers refuse to run
 
 
@@ -58,4 +61,6 @@ class _Files(StaticFiles):
         scope[ROUTE] = "/static"
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
+        if path == _WORKER:
+            response.headers["service-worker-allowed"] = "/meetings/"
         return response

@@ -1,9 +1,6 @@
 """The pages in a real browser, before a mesh whose rooms are scripted."""
 
 import json
-import math
-import struct
-import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,85 +12,16 @@ from websockets.asyncio.client import connect
 from agent.ingest.v1 import meeting_service_pb2 as meetings
 from tests.integration.gateway import interview
 from tests.integration.gateway.interview import MEETING_ID
-from tests.integration.gateway.scripted import SERVICE_KEY, USER_KEY, Mesh, running_mesh
+from tests.integration.gateway.scripted import SERVICE_KEY, Mesh, running_mesh
 from tests.kit_server import eventually
+from tests.system.gateway.browser import Page, browser, picture
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
-CHROMIUM = "/usr/bin/chromium"
-PICTURES = Path("build/pictures")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
-)
-
-
-class Page:
-    """A browser's page; everything that went wrong in it is in `problems`."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.problems: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", lambda message: self._note(message))
-
-    def _note(self, message: Any) -> None:
-        if message.type == "error":
-            self.problems.append(message.text)
-
-    async def until(self, expression: str, seconds: float = 15.0) -> None:
-        """Wait until an expression holds; the pages' policy keeps the browser's own waiting out."""
-
-        async def true() -> bool:
-            return bool(await self.page.evaluate(expression))
-
-        await eventually(true, seconds)
-
-
-@asynccontextmanager
-async def browser(tmp_path: Path, name: str, url: str, **options: Any) -> AsyncIterator[Page]:
-    """Open a signed-in page of a fresh browser whose microphone hears a tone that comes and goes."""
-    playwright = pytest.importorskip("playwright.async_api")
-    sound = tmp_path / f"{name}.wav"
-    write_tone(sound)
-    async with playwright.async_playwright() as driver:
-        context = await driver.chromium.launch_persistent_context(
-            str(tmp_path / name),
-            executable_path=CHROMIUM,
-            headless=True,
-            args=[*FLAGS, f"--use-file-for-fake-audio-capture={sound}"],
-            **options,
-        )
-        await context.add_init_script(
-            f"sessionStorage.setItem('agent.key', {json.dumps(USER_KEY)});"
-            f"localStorage.setItem('agent.name', {json.dumps(name)});"
-        )
-        page = Page(context.pages[0])
-        await page.page.goto(url)
-        try:
-            yield page
-        finally:
-            await context.close()
-
-
-def write_tone(path: Path, seconds: int = 10, rate: int = 48_000) -> None:
-    """Write a tone of 220 Hz whose loudness swells."""
-    swell = (0.5 + 0.5 * math.sin(n / rate * 5) for n in range(seconds * rate))
-    samples = (round(9000 * loud * math.sin(n / rate * 2 * math.pi * 220)) for n, loud in enumerate(swell))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
+_SENDING = """
+window.connections.filter((one) => one.signalingState !== 'closed')
+  .flatMap((one) => one.getSenders()).filter((one) => one.track).map((one) => one.track.kind)
+"""
 
 
 async def test_the_list_shows_meetings_and_starts_one(tmp_path: Path):
@@ -140,7 +68,7 @@ async def test_two_people_hear_each_other_and_see_the_recorder(tmp_path: Path):
                     await page.until("agentRoom.recorderVisible")
                     assert "rec-dot" in await page.page.inner_html("#recording")
             await mark.page.keyboard.press("m")
-            await anna.until("document.querySelector('.person[data-muted=true] .name').textContent.startsWith('Mark')")
+            await anna.until("document.querySelector('.person[data-muted=true] .name')?.textContent.startsWith('Mark')")
             await speak(mesh, anna)
             await finish(mesh, anna, mark)
             assert not anna.problems + mark.problems
@@ -190,6 +118,81 @@ async def finish(mesh: Mesh, one: Page, other: Page) -> None:
     assert mesh.meetings.known[MEETING_ID].state == "finished"
 
 
+async def test_who_withdraws_sees_it_sends_the_recorder_nothing_and_may_be_recorded_again(tmp_path: Path):
+    async with running_mesh() as mesh:
+        mesh.meetings.known[MEETING_ID] = interview.meeting("live")
+        phone = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark"}
+        async with (
+            browser(tmp_path, "Anna", f"{mesh.url}/rooms/{MEETING_ID}", **phone) as anna,
+            connect(mesh.ws(f"/v1/rooms/{MEETING_ID}/signal")) as recorder,
+        ):
+            await anna.until("document.getElementById('microphone-hint').textContent.length > 0")
+            await anna.page.click("#join-button")
+            await anna.until("agentRoom.joined")
+            assert "Nothing is recorded yet" in await anna.page.inner_text("#banner")
+            await tell(recorder, "join", name="Recorder", role="recorder", token=SERVICE_KEY)
+            own = (await hear(recorder, "joined"))["peers"][0]["id"]
+            await tell(recorder, "chat", text="You are <b>recorded</b>.", to=own)
+            await anna.until("agentRoom.lines === 1")
+            banner = await anna.page.inner_text("#banner")
+            assert banner == "Recorder is recording this call. You are <b>recorded</b>."
+            assert await anna.page.inner_text("#chat-badge") == "1"
+            await anna.page.click("[data-tab=chat]")
+            assert not await anna.page.is_visible("#chat-badge")
+            assert await anna.page.inner_text(".notice-line .chat-text") == "You are <b>recorded</b>."
+            await anna.page.fill("#chat-text", "I see")
+            await anna.page.keyboard.press("Enter")
+            await anna.until("agentRoom.lines === 2")
+            await anna.page.click("#record")
+            assert await anna.page.evaluate(_SENDING) == [], "not a packet more, whatever the room's answer takes"
+            while (await hear(recorder, "peer-updated"))["peer"]["recording"]:
+                pass
+            assert "You are not recorded" in await anna.page.inner_text("#banner")
+            assert await anna.page.get_attribute("#record", "aria-pressed") == "true"
+            await anna.page.click("[data-tab=people]")
+            await anna.until("document.querySelector('.person[data-recording=false] .withdrawn-mark svg') !== null")
+            await picture(anna, "withdrawn-phone")
+            await anna.page.click("#record")
+            await anna.until("agentRoom.recorded")
+            assert await anna.page.evaluate(_SENDING) == ["audio"]
+            await tell(recorder, "consent", recording=False, target=own)
+            await anna.until("!agentRoom.recorded")
+            assert await anna.page.evaluate(_SENDING) == []
+            assert not anna.problems
+
+
+async def tell(socket: Any, kind: str, **fields: Any) -> None:
+    await socket.send(json.dumps({"v": 1, "type": kind, **fields}))
+
+
+async def hear(socket: Any, kind: str) -> dict[str, Any]:
+    """Wait for a message of a kind."""
+    while True:
+        message: dict[str, Any] = json.loads(await socket.recv())
+        if message["type"] == kind:
+            return message
+
+
+async def test_a_call_without_a_recorder_says_so_and_why(tmp_path: Path):
+    async with running_mesh() as mesh:
+        mesh.meetings.known[MEETING_ID] = interview.meeting("live")
+        async with browser(tmp_path, "Anna", f"{mesh.url}/rooms/{MEETING_ID}") as anna:
+            await anna.page.evaluate(
+                f"sessionStorage.setItem('agent.recorder-problem.{MEETING_ID}', 'the connector is full')"
+            )
+            await anna.until("document.getElementById('microphone-hint').textContent.length > 0")
+            await anna.page.check("#unrecorded")
+            await anna.page.click("#join-button")
+            await anna.until("agentRoom.joined")
+            assert await anna.page.inner_text("#banner") == (
+                "Nothing is being recorded: the recorder is not in the call. the connector is full"
+            )
+            assert not await anna.page.evaluate("agentRoom.recorded")
+            async with recorder(mesh):
+                await anna.until("agentRoom.recorderVisible")
+                assert "You are not recorded" in await anna.page.inner_text("#banner")
+
+
 async def test_a_warning_stands_on_the_page_until_it_is_over(tmp_path: Path):
     async with running_mesh() as mesh:
         mesh.meetings.known[MEETING_ID] = interview.meeting("live")
@@ -219,9 +222,3 @@ async def test_a_warning_stands_on_the_page_until_it_is_over(tmp_path: Path):
                 await one.until("document.body.dataset.warnings === '0'")
                 assert not await one.page.is_visible("#warnings")
             assert not room.problems + page.problems
-
-
-async def picture(page: Page, name: str) -> None:
-    """Keep what the browser shows, for whoever wants to look."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    await page.page.screenshot(path=PICTURES / f"{name}.png")

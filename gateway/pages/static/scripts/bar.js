@@ -6,12 +6,13 @@ import { switchLanguage, t } from "/static/scripts/i18n.js";
 
 let dialog;
 
-/** Fill the bar. */
-export function showBar() {
+/** Fill the bar; `signal` is one more element for it. */
+export function showBar(signal = null) {
   const signed = h("button", { class: "bar-button", type: "button", id: "sign-in", onclick: () => askKey() });
   at("bar").append(
     h("a", { class: "brand", href: "/" }, h("img", { src: "/static/mark.svg", alt: "", width: 26, height: 26 }), h("span", {}, t("brand"))),
-    h("nav", { class: "bar-buttons" },
+    signal ?? "",
+    h("div", { class: "bar-buttons" },
       signed,
       h("button", { class: "bar-button", type: "button", title: t("language.hint"), onclick: switchLanguage }, t("language")),
       h("button", { class: "bar-button round", type: "button", "aria-label": t("theme"), title: t("theme"), onclick: switchTheme }, icon("theme")),

@@ -3,9 +3,10 @@
 const CONNECT_MILLISECONDS = 12_000;
 
 export class Peer {
-  /** `send(data)` reaches the other side; `onStream(stream)` is told about its sound. */
-  constructor(info, { iceServers, stream, send, onStream }) {
+  /** `send(data)` reaches the other side; `onStream(stream)` is told about its sound; to a `hushed` peer none is sent. */
+  constructor(info, { iceServers, stream, send, onStream, hushed = false }) {
     this.info = info;
+    this.hushed = hushed;
     this.iceServers = iceServers;
     this.stream = stream;
     this.send = send;
@@ -29,6 +30,14 @@ export class Peer {
     return undefined;
   }
 
+  /** Send no sound to this peer, from this moment on, or send it again; others go on hearing us. */
+  hush(hushed) {
+    this.hushed = hushed;
+    const [track] = this.stream?.getAudioTracks() ?? [];
+    const sender = this.connection.getTransceivers().find((one) => one.direction.startsWith("send") && one.receiver.track.kind === "audio")?.sender;
+    return sender?.replaceTrack(hushed ? null : track ?? null).catch((error) => console.debug("not switched", error.name));
+  }
+
   close() {
     clearTimeout(this.patience);
     this.connection.onconnectionstatechange = null;
@@ -50,7 +59,9 @@ export class Peer {
 
   #addSound() {
     const [track] = this.stream?.getAudioTracks() ?? [];
-    if (track) this.connection.addTrack(track, this.stream);
+    // A hushed line is there and silent, so that sound can come back without an offer.
+    if (track && this.hushed) this.connection.addTransceiver("audio", { direction: "sendrecv", streams: [this.stream] });
+    else if (track) this.connection.addTrack(track, this.stream);
     else this.connection.addTransceiver("audio", { direction: "recvonly" });
   }
 

@@ -18,9 +18,12 @@ export class Roster {
     const { element } = person;
     element.classList.remove("gone");
     element.dataset.muted = String(member.muted);
+    element.dataset.recording = String(member.recording !== false);
     element.querySelector(".name").replaceChildren(member.name, self ? h("span", { class: "role" }, ` ${t("room.you")}`) : "");
-    element.querySelector(".muted-mark").replaceChildren(...(member.muted ? [icon("muted")] : []));
+    this.#mark(element, ".muted-mark", member.muted, "muted", "room.muted");
+    this.#mark(element, ".withdrawn-mark", member.recording === false, "unrecorded", "room.not_recorded");
     person.self ||= self;
+    person.name = member.name;
     return person;
   }
 
@@ -35,7 +38,7 @@ export class Roster {
       return;
     }
     person.element.classList.add("gone");
-    person.element.querySelector(".muted-mark").replaceChildren();
+    for (const mark of person.element.querySelectorAll(".mark")) mark.replaceChildren();
     person.element.querySelector(".name").append(h("span", { class: "role left" }, ` ${t("room.left")}`));
   }
 
@@ -64,7 +67,17 @@ export class Roster {
   }
 
   get recorderVisible() {
-    return [...this.people.values()].some((person) => person.role === "recorder");
+    return Boolean(this.recorder);
+  }
+
+  /** Name of the recorder that is in the call; empty without one. */
+  get recorder() {
+    return [...this.people.values()].find((person) => person.role === "recorder")?.name ?? "";
+  }
+
+  #mark(element, place, there, shape, word) {
+    element.querySelector(place).replaceChildren(...(there ? [icon(shape), h("span", { class: "visually-hidden" }, t(word))] : []));
+    element.querySelector(place).title = there ? t(word) : "";
   }
 
   #add(member) {
@@ -72,7 +85,7 @@ export class Roster {
     const element = h("li", { class: `person ${recorder ? "recorder" : tone(member.id)}`, data: { id: member.id, role: member.role } },
       h("span", { class: "avatar", "aria-hidden": "true" }, recorder ? h("span", { class: "rec-dot" }) : initials(member.name)),
       h("span", { class: "name" }),
-      h("span", { class: "muted-mark" }),
+      h("span", { class: "marks" }, h("span", { class: "mark withdrawn-mark" }), h("span", { class: "mark muted-mark" })),
       recorder ? h("span", { class: "role" }, t("room.recording")) : h("div", { class: "meter", "aria-hidden": "true" }, h("span")),
       h("div", { class: "account" }));
     const person = { element, role: member.role, meter: null };

@@ -8,11 +8,12 @@ const PING = 5_000;
 const REPLACED = 4409;
 
 /** Calls `on.joined(message)`, `on.peerJoined(peer)`, `on.peerUpdated(peer)`, `on.peerLeft(id)`, `on.signal(from, data)`,
- *  `on.refused(code)`, `on.lost()`. */
+ *  `on.chat(line)`, `on.refused(code)`, `on.lost()`. `recording()` says at each entry whether one may be recorded. */
 export class Signalling {
-  constructor(room, name, on) {
+  constructor(room, name, recording, on) {
     this.room = room;
     this.name = name;
+    this.recording = recording;
     this.on = on;
     this.resume = "";
     this.pause = FIRST_PAUSE;
@@ -38,7 +39,7 @@ export class Signalling {
     let heard = Date.now();
     this.socket = socket;
     socket.onopen = () => {
-      this.send("join", { room: this.room, name: this.name, role: "guest", token: key.get(), resume: this.resume });
+      this.send("join", { room: this.room, name: this.name, role: "guest", token: key.get(), resume: this.resume, recording: this.recording() });
       pings = setInterval(() => {
         if (Date.now() - heard > 3 * PING) socket.close();
         else this.send("ping");
@@ -58,6 +59,7 @@ export class Signalling {
         case "peer-updated": this.on.peerUpdated(message.peer); break;
         case "peer-left": this.on.peerLeft(message.id); break;
         case "signal": this.on.signal(message.from, message.data); break;
+        case "chat": this.on.chat(message); break;
         case "error": if (!joined) refusal = message.code; break;
       }
     };

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 import kit  # noqa: F401 - before gRPC, so that tests run on the event engine that the product runs on
+
+settings.register_profile("untimed", deadline=None)  # what else the machine does decides how long an example takes
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

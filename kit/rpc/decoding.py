@@ -4,9 +4,10 @@ gRPC itself answers UNKNOWN to bytes that it cannot read, which reads like a bug
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from kit.errors import InvalidArgument
@@ -59,8 +60,24 @@ def check_text(message: Message) -> None:
             raise InvalidArgument("holds the character NUL", field=path)
 
 
+@cache
+def _holds_text(kind: Descriptor) -> bool:
+    """Return whether messages of this type can hold text; those of audio cannot, and there are very many."""
+    seen, left = {kind.full_name}, [kind]
+    while left:
+        for field in left.pop().fields:
+            if field.cpp_type == FieldDescriptor.CPPTYPE_STRING and field.type == FieldDescriptor.TYPE_STRING:
+                return True
+            if field.message_type is not None and field.message_type.full_name not in seen:
+                seen.add(field.message_type.full_name)
+                left.append(field.message_type)
+    return False
+
+
 def _texts(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
     for field, value in message.ListFields():
+        if field.message_type is not None and not _holds_text(field.message_type):
+            continue
         path = f"{prefix}{field.name}"
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key, entry in value.items():

@@ -13,8 +13,15 @@ from services.ingest.timeline import SAMPLE_RATE_HERTZ, samples_of
 
 _RAW = "s16le"
 _RATES_HERTZ = (4_000, 192_000)
-# FFmpeg also knows formats that name other files and addresses to open. An upload is never one of those.
+# FFmpeg also knows formats that name other files and addresses to open. An upload is never one of those. And it looks
+# into pictures that come with the sound, a kilobyte of which may swell to a gigabyte: it gets no decoder for them.
+_DECODERS = (
+    "aac,aac_latm,ac3,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,eac3,flac,gsm,gsm_ms,mp2,mp2float,mp3,mp3float,opus,"
+    "pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s8,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,"
+    "pcm_s32be,pcm_s32le,pcm_u8,vorbis"
+)
 _OPTIONS = {
+    "codec_whitelist": _DECODERS,
     "format_whitelist": "wav,w64,flac,ogg,mp3,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac",
     "protocol_whitelist": "none",
 }
@@ -56,6 +63,7 @@ def decode(content: bytes, encoding: str, sample_rate_hertz: int, max_seconds: f
     try:
         for frame in frames:
             if frame is not None:
+                _check_rate(frame.sample_rate)
                 frame.pts = None  # a hole in the file's own clock is not ours to fill
             for piece in resampler.resample(frame):
                 samples = piece.to_ndarray().reshape(-1).astype("<i2", copy=False)
@@ -87,6 +95,13 @@ def _container(content: bytes) -> Iterator["av.AudioFrame | None"]:
             raise AudioUndecodable("no audio stream")
         yield from container.decode(container.streams.audio[0])
         yield None  # what the resampler still holds
+
+
+def _check_rate(hertz: int) -> None:
+    # At one sample a second, a few bytes become hours of sound before anybody can count them.
+    low, high = _RATES_HERTZ
+    if not low <= hertz <= high:
+        raise AudioUndecodable(f"{hertz} samples a second")
 
 
 def _said(error: Exception) -> str:

@@ -41,7 +41,7 @@ async def test_every_wrong_setting_is_named_at_once(room: str):
 @pytest.mark.parametrize("room", ROOMS)
 async def test_an_open_door_is_refused_in_production(room: str):
     ended = await ending(room, AUTH_MODE="none", APP_ENV="prod")
-    assert ended.sentences == [f"{room}: AUTH_MODE: none is refused when APP_ENV=prod; use api_key"]
+    assert ended.sentences == [f"{room}: AUTH_MODE: none is refused when APP_ENV=prod; use jwt"]
 
 
 async def test_keys_and_modes_that_cannot_work():
@@ -51,7 +51,9 @@ async def test_keys_and_modes_that_cannot_work():
         ("gateway", {"API_KEYS": "", "API_KEYS_FILE": "/no/such/keys"}),
         ("stt", {"STT_LISTEN": "127.0.0.1:99999"}),
     )
-    assert jwt.sentences == ["stt: AUTH_MODE: jwt is not available in this release; use api_key"]
+    assert jwt.sentences == [
+        "stt: OIDC_ISSUER_URL: AUTH_MODE=jwt needs OIDC_ISSUER_URL, OIDC_JWKS_URL or JWT_SHARED_SECRET"
+    ]
     assert named("gateway", twice) == {"API_KEYS"}
     assert file.sentences == ["gateway: API_KEYS_FILE: cannot read /no/such/keys (No such file or directory)"]
     assert named("stt", port) == {"STT_LISTEN"}, "port 99999 is not port 34463"

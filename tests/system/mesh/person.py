@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -38,6 +38,31 @@ _NOTE_MICROPHONE = """
   };
 })();
 """
+# The page keeps its connections to itself. The first that stands, while nobody else is there, is the recorder's.
+_NOTE_CONNECTIONS = """
+(() => {
+  const Plain = window.RTCPeerConnection;
+  if (!Plain) return;
+  window.connections = [];
+  window.RTCPeerConnection = class extends Plain {
+    constructor(...options) {
+      super(...options);
+      window.connections.push(this);
+    }
+  };
+})();
+"""
+_KEEP_SENDER = """
+(() => {
+  const [connection, ...more] = connections.filter((one) => one.connectionState === 'connected');
+  if (!connection || more.length) return false;
+  window.toRecorder = connection.getSenders().find((sender) => sender.track?.kind === 'audio');
+  window.microphone = toRecorder.track;
+  return true;
+})()
+"""
+_MOMENT = "[performance.now() / 1000, microphone.stats.totalFramesDuration / 1000]"
+_SEND = "((sent, asked) => sent.then(() => [asked, %s]))(toRecorder.replaceTrack(%s), %s)"
 _LINES = """
 [...document.querySelectorAll('#transcript .line')].map((line) =>
   [line.querySelector('.who b').textContent, line.querySelector('.said').textContent])
@@ -46,6 +71,15 @@ _INTERIM = """
 [...document.querySelectorAll('#interims .line')].some((line) =>
   line.querySelector('.who b').textContent === %r && line.querySelector('.said').textContent.trim())
 """
+
+
+class Moment(NamedTuple):
+    """A moment in a person's browser, in seconds."""
+
+    clock: float
+    """By the page's clock."""
+    voice: float
+    """How much of the voice the microphone has given; a machine that is busy costs it some of the clock's time."""
 
 
 class Person:
@@ -109,6 +143,26 @@ class Person:
         """Wait until the voice's file has been played up to here."""
         await asyncio.sleep(max(0.0, seconds - await self.voice_seconds()))
 
+    async def keep_sender(self) -> None:
+        """Remember what sends to the recorder, for `send_to_recorder` and `moment`; nobody else may be there yet."""
+        await self.until(_KEEP_SENDER)
+
+    async def send_to_recorder(self, sending: bool) -> tuple[Moment, Moment]:
+        """Take the microphone away from the line to the recorder without a word, or give it back.
+
+        Returns:
+            When it was asked for and when it was done: on a machine that is busy these are not the same.
+        """
+        track = "microphone" if sending else "null"
+        asked, done = await self.fact(_SEND % (_MOMENT, track, _MOMENT))
+        return Moment(*asked), Moment(*done)
+
+    async def moment(self, expression: str = "true", seconds: float = 30.0) -> Moment:
+        """This moment, or that at which an expression begins to hold in the page, which itself looks for it."""
+        look = f"const look = () => {expression} ? done({_MOMENT}) : setTimeout(look, 20); look()"
+        async with asyncio.timeout(seconds):
+            return Moment(*await self.fact(f"new Promise((done) => {{ {look}; }})"))
+
     async def interim_of(self, name: str, seconds: float = 60.0) -> None:
         """Wait until words of somebody stand in the page that may still change."""
         await self.until(_INTERIM % name, seconds)
@@ -149,6 +203,7 @@ async def open_person(driver: Any, profile: Path, name: str, voice: Path, **opti
         **{"locale": "en-GB", **options},
     )
     await context.add_init_script(_NOTE_MICROPHONE)
+    await context.add_init_script(_NOTE_CONNECTIONS)
     try:
         yield Person(name, context, profile)
     finally:

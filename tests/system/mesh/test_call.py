@@ -95,8 +95,8 @@ async def open_call(tmp_path: Path, seconds: float) -> AsyncIterator[Call]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-async def begin(mesh: Mesh, alice: Person, ben: Person) -> Call:
-    """Let Alice start the meeting and share its link; both join, and the recorder is there."""
+async def start_meeting(mesh: Mesh, alice: Person) -> str:
+    """Let Alice start a meeting from the list; returns the link to its room, where her page is now."""
     await alice.page.goto(mesh.url)
     await alice.sign_in(mesh.keys.user)
     await alice.until("document.querySelector('#signal.ok') !== null")
@@ -104,7 +104,12 @@ async def begin(mesh: Mesh, alice: Person, ben: Person) -> Call:
     await alice.page.select_option("[name=language]", LANGUAGE)
     await alice.page.click("#start button")
     await alice.page.wait_for_url("**/rooms/*")
-    link = alice.page.url
+    return str(alice.page.url)
+
+
+async def begin(mesh: Mesh, alice: Person, ben: Person) -> Call:
+    """Let Alice start the meeting and share its link; both join, and the recorder is there."""
+    link = await start_meeting(mesh, alice)
     await ben.page.goto(link)
     await ben.sign_in(mesh.keys.user)
     async with asyncio.TaskGroup() as tasks:  # at the same time, so that they speak in turn

@@ -7,6 +7,7 @@ escape sequence, line break or character that turns text around may reach it.
 import unicodedata
 
 MAX_CHARACTERS = 300
+MAX_SPOKEN_CHARACTERS = 4000
 
 _ELLIPSIS = "…"
 _MAX_MARKS = 2  # combining marks on one character; more pile up over the neighbouring lines
@@ -21,21 +22,22 @@ _CYRILLIC = dict(
 _PLAIN = {"…": "...", "·": "-", "№": "No", **dict.fromkeys("–—", "-"), **dict.fromkeys("«»“”„", '"'), "’": "'"}
 
 
-def clean(text: str, *, ascii_only: bool = False) -> str:
-    """Return one line of printable text, at most MAX_CHARACTERS long.
+def clean(text: str, *, ascii_only: bool = False, limit: int = MAX_CHARACTERS) -> str:
+    """Return one line of printable text, at most `limit` characters long.
 
     Args:
         text: anything.
         ascii_only: whether to transliterate to ASCII, for terminals without Unicode.
+        limit: what people say needs more than a title does.
     """
     if not (text.isascii() and text.isprintable()):
-        text = " ".join(_printable(text[: 4 * MAX_CHARACTERS]).split())
+        text = " ".join(_printable(text[: 4 * limit]).split())
         if ascii_only:
             text = _transliterated(text)
-    if len(text) <= MAX_CHARACTERS:
+    if len(text) <= limit:
         return text
     mark = "..." if ascii_only else _ELLIPSIS
-    return text[: MAX_CHARACTERS - len(mark)] + mark
+    return text[: limit - len(mark)] + mark
 
 
 def _printable(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from kit.settings import SettingsError, load
+from tui.cli_orders import add_orders
 from tui.connection import Connection, find_connection
 from tui.settings import ConsoleSettings
 
@@ -27,8 +28,14 @@ app = typer.Typer(
     "agent-console\n\n"
     "agent-console --target gateway.example:8011 --key-file ~/.agent-key\n\n"
     "agent-console sessions --json | jq 'select(.state != \"LIVE\")'\n\n"
-    "agent-console rooms --watch\n\n"
-    "[bold]Exit codes[/]  0 ok, 1 error, 2 usage, 3 gateway away, 4 key not known, 5 key not allowed",
+    "agent-console services --watch\n\n"
+    "agent-console tail 0199a7c2-...\n\n"
+    "agent-console dlq ls && agent-console dlq requeue deliver\n\n"
+    "agent-console dlq drop deliver --yes-drop deliver\n\n"
+    "agent-console breaker reset sberjazz --reason 'provider is back'\n\n"
+    "agent-console doctor\n\n"
+    "[bold]Exit codes[/]  0 ok, 1 error, 2 usage, 3 gateway or room away, 4 key not known, "
+    "5 key not allowed",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,  # a key may be among them
@@ -93,6 +100,9 @@ def console(
     no_mouse: Annotated[
         bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal, for selecting text.")
     ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Full screen without orders, whatever the key may do; to show around.")
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
 ) -> None:
     """Options before the command."""
@@ -110,7 +120,14 @@ def console(
         (settings,) = load(ConsoleSettings)
     except SettingsError as error:
         _refuse(*error.problems)
-    _open(options.connection(), settings, theme, ascii_only=ascii_only, mouse=settings.mouse and not no_mouse)
+    _open(
+        options.connection(),
+        settings,
+        theme,
+        ascii_only=ascii_only,
+        mouse=settings.mouse and not no_mouse,
+        read_only=read_only,
+    )
 
 
 @app.command()
@@ -119,9 +136,10 @@ def sessions(context: typer.Context, json: Json = False, watch: Watching = False
     _list(context, "sessions", json=json, watch=watch)
 
 
-@app.command()
-def rooms(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
-    """List the rooms: one line per process of the mesh."""
+@app.command("services")
+@app.command("rooms", hidden=True)
+def services(context: typer.Context, json: Json = False, watch: Watching = False) -> None:
+    """List the services, which we call rooms: one line per process of the mesh."""
     _list(context, "rooms", json=json, watch=watch)
 
 
@@ -137,15 +155,78 @@ def breakers(context: typer.Context, json: Json = False, watch: Watching = False
     _list(context, "breakers", json=json, watch=watch)
 
 
+@app.command()
+def audit(
+    context: typer.Context,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with what is new until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option(help="Decisions at most.", min=1, max=500)] = 50,
+    outcome: Annotated[str, typer.Option(help="Only this outcome: allow or deny.", metavar="OUTCOME")] = "",
+    subject: Annotated[str, typer.Option(help="Only what this caller did.", metavar="WHO")] = "",
+    endpoint: Annotated[str, typer.Option(help="Only paths that start like this.", metavar="PATH")] = "",
+) -> None:
+    """List who was let in and who was not, and what operators did; the newest stands last."""
+    from tui.asking import run_audit
+
+    asked = run_audit(
+        _connect(context),
+        json=json,
+        watch=watch,
+        limit=limit,
+        outcome=outcome,
+        subject=subject,
+        endpoint=endpoint,
+    )
+    _run(asked)
+
+
+@app.command()
+def tail(
+    context: typer.Context,
+    meeting: Annotated[str, typer.Argument(metavar="MEETING", help="Identifier of the meeting.")],
+    json: Annotated[bool, typer.Option("--json", help="Every event as a JSON object, interim text aside.")] = False,
+) -> None:
+    """Write what is said in a meeting, as it becomes final, until the meeting is over."""
+    from tui.asking import run_tail
+
+    _run(run_tail(_connect(context), meeting, json=json))
+
+
+@app.command()
+def whoami(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Say who the gateway takes you for, and what you may do."""
+    from tui.asking import run_whoami
+
+    _run(run_whoami(_connect(context), json=json))
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check the way to the gateway, every room, the storage and the queues."""
+    from tui.doctor import run_doctor
+
+    _run(run_doctor(_connect(context)))
+
+
+def _connect(context: typer.Context) -> Connection:
+    options: Options = context.find_root().obj
+    return options.connection()
+
+
 def _list(context: typer.Context, topic: str, *, json: bool, watch: bool) -> None:
     from tui.listing import run_listing
 
-    options: Options = context.obj
-    _run(run_listing(options.connection(), topic, json=json, watch=watch))
+    _run(run_listing(_connect(context), topic, json=json, watch=watch))
 
 
 def _open(
-    connection: Connection, settings: ConsoleSettings, theme: str | None, *, ascii_only: bool, mouse: bool
+    connection: Connection,
+    settings: ConsoleSettings,
+    theme: str | None,
+    *,
+    ascii_only: bool,
+    mouse: bool,
+    read_only: bool,
 ) -> None:
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")  # over SSH every step in between is felt
     from tui.app import run_console
@@ -153,7 +234,14 @@ def _open(
 
     glyphs = choose_glyphs("ascii" if ascii_only else settings.glyphs, locale.getpreferredencoding(False), os.environ)
     _run(
-        run_console(connection, glyphs=glyphs, theme=theme or settings.theme, mouse=mouse, max_hz=settings.max_hz)  # type: ignore[arg-type]
+        run_console(
+            connection,
+            glyphs=glyphs,
+            theme=theme or settings.theme,  # type: ignore[arg-type]  # typer has checked it
+            mouse=mouse,
+            max_hz=settings.max_hz,
+            read_only=read_only,
+        )
     )
 
 
@@ -188,3 +276,6 @@ def _refuse(*sentences: str) -> NoReturn:
     for sentence in sentences:
         typer.echo(f"agent-console: {sentence}", err=True)
     raise typer.Exit(2)
+
+
+add_orders(app, _connect, _run, _refuse)

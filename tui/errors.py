@@ -5,6 +5,7 @@
     ├── StreamBroken      1   the stream ended or cannot be trusted; a new one starts with a snapshot
     ├── KeyNotAccepted    4   no key, or one that the gateway does not know
     ├── KeyNotAllowed     5   a key that may not watch the mesh
+    ├── Refused           1   this cannot be done, or not in the present state
     └── NotTheGateway     1   something else answers at the address
 
 Wrong options and settings end the program with 2 before anything is tried.
@@ -42,6 +43,13 @@ class Unreachable(ConsoleError):
             why=why,
         )
 
+    @classmethod
+    def room(cls, sentence: str) -> "Unreachable":
+        """Return the error for a gateway that answers while a room behind it does not."""
+        error = cls.__new__(cls)
+        ConsoleError.__init__(error, sentence)
+        return error
+
 
 class StreamBroken(ConsoleError):
     """The stream ended or lost something."""
@@ -59,6 +67,10 @@ class KeyNotAllowed(ConsoleError):
 
     exit_code = 5
     final = True
+
+
+class Refused(ConsoleError):
+    """The mesh answers, and will not do this."""
 
 
 class NotTheGateway(ConsoleError):

@@ -4,7 +4,7 @@ import asyncio
 import json as jsonlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,7 +14,7 @@ from tui.condition import Condition, breaker_condition, queue_condition, room_co
 from tui.connection import Connection
 from tui.errors import Unreachable
 from tui.quantities import count, duration, mebibytes, milliseconds
-from tui.rows import BreakerRow, QueueRow, RoomRow, Row, SessionRow
+from tui.rows import BreakerRow, QueueRow, RoomRow, Row, SessionRow, row_fields
 from tui.store import Store
 from tui.widgets.runs import fit
 
@@ -116,8 +116,7 @@ async def run_listing(connection: Connection, topic: str, *, json: bool, watch: 
     Raises:
         ConsoleError: there is nothing to show; after the first snapshot only a refusal ends a watch.
     """
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    store = Store(ascii_only=not encoding.startswith("utf"))
+    store = Store(ascii_only=plain_output())
     async with open_watch(connection, store, topics=[topic]) as stream:
         await _first_snapshot(stream, connection)
         rows: dict[str, Row] = dict(getattr(store.tables, topic))
@@ -135,6 +134,11 @@ async def run_listing(connection: Connection, topic: str, *, json: bool, watch: 
                 writer.gone(known[key])
 
 
+def plain_output() -> bool:
+    """Whether standard output takes ASCII only."""
+    return not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+
 class JsonWriter:
     """One object per line."""
 
@@ -144,7 +148,7 @@ class JsonWriter:
 
     def row(self, row: Row) -> None:
         """Write a row."""
-        print(jsonlib.dumps(asdict(row), ensure_ascii=False), flush=True)
+        print(jsonlib.dumps(row_fields(row), ensure_ascii=False), flush=True)
 
     def gone(self, row: Row) -> None:
         """Write that a row is gone."""

@@ -6,7 +6,7 @@ import grpc
 
 from kit.rpc.status import error_of
 from tui.connection import Connection
-from tui.errors import ConsoleError, KeyNotAccepted, KeyNotAllowed, NotTheGateway, Unreachable
+from tui.errors import ConsoleError, KeyNotAccepted, KeyNotAllowed, NotTheGateway, Refused, Unreachable
 
 
 def problem_of(failure: grpc.aio.AioRpcError, connection: Connection, clean: Callable[[str], str]) -> ConsoleError:
@@ -37,3 +37,42 @@ def problem_of(failure: grpc.aio.AioRpcError, connection: Connection, clean: Cal
             return Unreachable(target)
     said = clean(problem.message)
     return ConsoleError(f"The gateway at {target} failed: {problem.code.name} {said}".rstrip(), why=problem.code.name)
+
+
+def refusal_of(
+    failure: grpc.aio.AioRpcError, connection: Connection, clean: Callable[[str], str], *, doing: str
+) -> ConsoleError:
+    """Turn a failed question or action into a sentence.
+
+    Args:
+        failure: what the call ended with.
+        connection: to which gateway it went.
+        clean: makes what the other end says harmless.
+        doing: what was tried, for example "drop this job".
+    """
+    problem = error_of(failure)
+    said = clean(problem.message).rstrip(".")
+    match problem.code:
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return KeyNotAllowed(f"This key may not {doing}: {said}. Use one that may act (scope agent.admin.write).")
+        case grpc.StatusCode.UNAVAILABLE if problem.reason:  # the gateway answers, a room behind it does not
+            return Unreachable.room(f"Cannot {doing} now: {said}. Try again in a moment.")
+        case grpc.StatusCode.DEADLINE_EXCEEDED if problem.reason or said:
+            return Unreachable.room(f"Could not {doing} in time: {said}. Look what came of it before trying again.")
+        case grpc.StatusCode.FAILED_PRECONDITION if problem.reason == "ERROR_REASON_STATE_CHANGED":
+            actual = clean(problem.metadata.get("actual", ""))
+            now = f" It is {actual} now." if actual and actual not in said else ""
+            return Refused(f"Did not {doing}: {said}.{now} Nothing was changed.")
+        case grpc.StatusCode.UNIMPLEMENTED if problem.reason:
+            return Refused(f"Cannot {doing}: no room of this mesh does that.")
+        case grpc.StatusCode.INVALID_ARGUMENT if problem.reason:
+            field = clean(problem.metadata.get("field", ""))
+            return Refused(f"Cannot {doing}: {f'{field} ' if field else ''}{said}.")
+        case (
+            grpc.StatusCode.NOT_FOUND
+            | grpc.StatusCode.FAILED_PRECONDITION
+            | grpc.StatusCode.ABORTED
+            | grpc.StatusCode.RESOURCE_EXHAUSTED
+        ):
+            return Refused(f"Cannot {doing}: {said}.")
+    return problem_of(failure, connection, clean)

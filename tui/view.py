@@ -1,11 +1,17 @@
-"""What the screens look at: the newest rows or a frozen copy, the link, the figures, the filter. No Textual here."""
+"""What the screens look at: the newest rows or a frozen copy, the link, the figures, the filters. No Textual here."""
+
+from typing import TYPE_CHECKING
 
 from tui.condition import session_condition
 from tui.glyphs import Glyphs
 from tui.link import Link, LinkState
-from tui.rows import SessionRow
+from tui.orders import Caller
+from tui.rows import Row, SessionRow, row_text
 from tui.store import Store, Tables
 from tui.vitals import Vitals
+
+if TYPE_CHECKING:
+    from tui.desk import Desk
 
 _SAMPLE_SECONDS = 1.0
 
@@ -13,13 +19,30 @@ _SAMPLE_SECONDS = 1.0
 class View:
     """Shared by all widgets; they read it on the screen's clock, never on the stream's."""
 
-    def __init__(self, store: Store, link: Link, *, target: str, glyphs: Glyphs) -> None:
+    def __init__(
+        self,
+        store: Store,
+        link: Link,
+        *,
+        target: str,
+        glyphs: Glyphs,
+        desk: "Desk | None" = None,
+        read_only: bool = False,
+    ) -> None:
         self.store = store
         self.link = link
         self.target = target
         self.glyphs = glyphs
         self.vitals = Vitals()
-        self.filter = Filter("")
+        self.desk = desk
+        """For questions and orders; None: there is only the stream."""
+        self.read_only = read_only
+        """Whether this console gives no orders, whatever the caller may do."""
+        self.caller: Caller | None = None
+        """Who the gateway takes us for; None until it said so."""
+        self.place = ""
+        """Name of the screen that is looked at; each has its own filter."""
+        self._filters: dict[str, Filter] = {}
         self.now = 0.0
         """Moment of the monotonic clock at which the screen is drawn."""
         self._sampled_at: float | None = None
@@ -29,6 +52,21 @@ class View:
     def tables(self) -> Tables:
         """The rows to show."""
         return self._frozen or self.store.tables
+
+    @property
+    def filter(self) -> "Filter":
+        """What the rows of this screen must match."""
+        return self._filters.get(self.place) or _EVERYTHING
+
+    @filter.setter  # noqa: A003
+    def filter(self, wanted: "Filter") -> None:
+        self._filters[self.place] = wanted
+
+    @property
+    def may_act(self) -> bool:
+        """Whether orders are worth giving; the server decides about each."""
+        known = self.desk is not None and self.caller is not None and self.caller.may_act
+        return known and not self.read_only and self.link_state == "live"
 
     @property
     def paused(self) -> bool:
@@ -54,7 +92,7 @@ class View:
 
 
 class Filter:
-    """Words that a session must have, without regard to case; a word after `!` is one that it must not have."""
+    """Words that a row must have, without regard to case; a word after `!` is one that it must not have."""
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
@@ -65,7 +103,18 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self._wanted or self._unwanted)
 
-    def matches(self, row: SessionRow) -> bool:
-        """Return whether a session is to be shown."""
-        text = f"{row.meeting_id} {row.title} {row.provider} {session_condition(row).word} {row.note}".casefold()
+    def matches(self, row: Row) -> bool:
+        """Return whether a row is to be shown."""
+        if isinstance(row, SessionRow):
+            return self.matches_text(
+                f"{row.meeting_id} {row.title} {row.provider} {session_condition(row).word} {row.note}"
+            )
+        return self.matches_text(row_text(row))
+
+    def matches_text(self, text: str) -> bool:
+        """Return whether something with this text is to be shown."""
+        text = text.casefold()
         return all(word in text for word in self._wanted) and not any(word in text for word in self._unwanted)
+
+
+_EVERYTHING = Filter("")

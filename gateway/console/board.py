@@ -82,6 +82,11 @@ class Board:
         rows = {key: row for key, (_, row) in self._rows.items() if _topic(key) in topics}
         return Changes(self._version, rows, ())
 
+    def session_state(self, meeting_id: str) -> str:
+        """Return the state of a session as operators see it; empty when there is none."""
+        known = self._rows.get(f"sessions/{meeting_id}")
+        return str(getattr(known[1], "state", "")) if known else ""
+
     async def changed(self, version: int) -> None:
         """Wait until there is something newer than `version`."""
         while self._version <= version:

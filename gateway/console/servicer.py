@@ -1,4 +1,4 @@
-"""ConsoleService: a paged snapshot, then deltas, never more often than the client wants, and a heartbeat."""
+"""ConsoleService: a paged snapshot, then deltas, never more often than the client wants, a heartbeat; and actions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -6,25 +6,41 @@ from itertools import islice
 from time import monotonic
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from agent.console.v1 import console_service_pb2 as pb
 from agent.console.v1.console_service_pb2_grpc import ConsoleServiceServicer
+from gateway.console.actions import Actions
+from gateway.console.answered import Answered
 from gateway.console.board import TOPICS, Board, page_of
-from kit.errors import InvalidArgument, Unimplemented
+from kit.audit.decision import AuditSink, Decision, Outcome
+from kit.auth.principal import current_principal
+from kit.clock import now
+from kit.errors import AppError, InvalidArgument
 from kit.ids import new_id
+from kit.rpc.status import error_of
+from kit.telemetry import logs
 
 _DEFAULT_HZ = 2
 _MAX_HZ = 10
 _HEARTBEAT_SECONDS = 1.0
 _PAGE_ROWS = 200
+_MAX_REASON_CHARACTERS = 500
+_MAX_REQUEST_ID_CHARACTERS = 128
+_RUN_ACTION = "/agent.console.v1.ConsoleService/RunAction"
+
+log = logs.get()
 
 
 class ConsoleServicer(ConsoleServiceServicer):
-    """Answers from the board. The epoch is this run of the gateway."""
+    """Answers from the board and acts on the rooms. The epoch is this run of the gateway."""
 
-    def __init__(self, board: Board, draining: asyncio.Event) -> None:
+    def __init__(self, board: Board, actions: Actions, trail: AuditSink, draining: asyncio.Event) -> None:
         self._board = board
+        self._actions = actions
+        self._answered = Answered()
+        self._trail = trail
         self._draining = draining
         self._epoch = new_id()
 
@@ -38,8 +54,59 @@ class ConsoleServicer(ConsoleServiceServicer):
             frame.epoch, frame.sequence = self._epoch, sequence
             yield frame
 
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Any) -> pb.WhoAmIResponse:
+        caller = current_principal()
+        return pb.WhoAmIResponse(
+            subject=caller.subject,
+            role="viewer" if caller.viewer else "operator",
+            auth_type=caller.via,
+            tenant_id=caller.tenant_id,
+            scopes=sorted(caller.scopes),
+        )
+
     async def RunAction(self, request: pb.RunActionRequest, context: Any) -> pb.RunActionResponse:
-        raise Unimplemented(rpc="RunAction")
+        if not 0 < len(request.request_id) <= _MAX_REQUEST_ID_CHARACTERS:
+            raise InvalidArgument(f"has 1 to {_MAX_REQUEST_ID_CHARACTERS} characters", field="request_id")
+        if len(request.reason) > _MAX_REASON_CHARACTERS:
+            raise InvalidArgument(f"must have at most {_MAX_REASON_CHARACTERS} characters", field="reason")
+        caller = current_principal()
+        message = await self._answered.once(
+            (caller.subject, caller.tenant_id, request.request_id),
+            request.SerializeToString(deterministic=True),
+            lambda: self._act(request, context),
+        )
+        return pb.RunActionResponse(message=message)
+
+    async def _act(self, request: pb.RunActionRequest, context: Any) -> str:
+        """Act and leave a row in the trail: what was done to what and why, beside the gate's, which knows the RPC."""
+        told = {"action": request.action, "target": request.target, "reason": request.reason}
+        try:
+            message = await self._actions.run(request, context)
+        except (AppError, grpc.aio.AioRpcError) as error:
+            reason = error.reason if isinstance(error, AppError) else error_of(error).reason or error.code().name
+            log.warning("console_action_refused", **told, refusal=reason)
+            self._record("deny", request, reason)
+            raise
+        log.info("console_action", **told)
+        self._record("allow", request, request.reason)
+        return message
+
+    def _record(self, outcome: Outcome, request: pb.RunActionRequest, reason: str) -> None:
+        caller = current_principal()
+        self._trail.record(
+            Decision(
+                outcome,
+                endpoint=f"{request.action} {request.target}".rstrip(),
+                method="CONSOLE",
+                subject=caller.subject,
+                auth_type=caller.via,
+                reason=reason,
+                tenant_id=caller.tenant_id,
+                time=now(),
+                weight="admin",
+                rpc=_RUN_ACTION,
+            )
+        )
 
 
 class _Feed:

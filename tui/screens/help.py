@@ -29,9 +29,8 @@ class Help(ModalScreen[None]):
         scrollbar-size-vertical: 1; scrollbar-background: $surface; scrollbar-color: $border;
     }
     Help.ascii > VerticalScroll { border: ascii $accent; }
-    Help Horizontal { height: auto; }
+    Help Horizontal { height: auto; layout: grid; grid-size: 2; grid-rows: auto; }
     Help .keys { width: 1fr; height: auto; }
-    Help.-narrow Horizontal { layout: grid; grid-size: 2; grid-rows: auto; }
     Help.-narrow > VerticalScroll { padding: 0 2; }
     Help .marks { height: auto; margin-top: 1; }
     """
@@ -59,7 +58,7 @@ class Help(ModalScreen[None]):
             (f"{glyphs.stalled} STALLED  {glyphs.error} FAILED", "$text-error"),
             "\n",
             ("LAG is the age of the oldest audio without final text; a long sentence counts too.\n", "dim"),
-            ("The filter takes words a session must have, and !words it must not have.", "dim"),
+            ("The filter takes words a row must have, and !words it must not have.", "dim"),
         )
 
 

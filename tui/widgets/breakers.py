@@ -1,6 +1,8 @@
 """The table of circuit breakers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from shlex import quote
+from typing import Any, ClassVar
 
 from tui.condition import breaker_condition
 from tui.glyphs import Glyphs
@@ -15,18 +17,24 @@ from tui.widgets.table import LiveTable
 class BreakersTable(LiveTable[BreakerRow]):
     """Open ones first."""
 
+    ORDERS: ClassVar[Mapping[str, Callable[[BreakerRow], tuple[Any, ...]]]] = {
+        "attention": lambda row: (breaker_condition(row).rank,),
+        "failures": lambda row: (-row.failures,),
+        "name": lambda row: (row.name,),
+        "since": lambda row: (row.since_seconds,),
+    }
+
     def __init__(self, view: View) -> None:
         super().__init__(view, _columns(view.glyphs), id="breakers")
 
     def rows(self) -> Mapping[str, BreakerRow]:
         return self.view.tables.breakers
 
-    def order(self) -> list[str]:
-        rows = self.rows()
-        return sorted(rows, key=lambda key: (breaker_condition(rows[key]).rank, key))
-
     def labels(self) -> tuple[str, str]:
-        return f"breakers {len(self.keys)}", ""
+        return self.titled("breakers"), ""
+
+    def command(self) -> str | None:
+        return f"breaker reset {quote(self.cursor_key)}" if self.cursor_key else None
 
 
 def _columns(glyphs: Glyphs) -> list[Column[BreakerRow]]:

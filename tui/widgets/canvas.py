@@ -15,7 +15,21 @@ from tui.widgets.runs import Runs
 
 _GAP_CELLS = 5  # moving the cursor costs about as much as sending this many cells
 
-STYLES = ("text", "dim", "head", "bold", "ok", "warn", "error", "info", "accent", "track", "cursor", "cursor-blurred")
+STYLES = (
+    "text",
+    "dim",
+    "head",
+    "bold",
+    "ok",
+    "warn",
+    "error",
+    "info",
+    "accent",
+    "track",
+    "here",
+    "cursor",
+    "cursor-blurred",
+)
 
 
 class LiveCanvas(ScrollView):
@@ -38,6 +52,7 @@ class LiveCanvas(ScrollView):
         & > .canvas--info { color: $text-secondary; }
         & > .canvas--accent { color: $text-accent; text-style: bold; }
         & > .canvas--track { color: $foreground 22%; }
+        & > .canvas--here { background: $primary 60%; color: $foreground; text-style: bold; }
         & > .canvas--cursor { background: $primary 45%; color: $foreground; text-style: bold; }
         & > .canvas--cursor-blurred { background: $foreground 10%; }
         &:ansi {
@@ -47,6 +62,7 @@ class LiveCanvas(ScrollView):
             & > .canvas--error { color: ansi_bright_red; }
             & > .canvas--info, & > .canvas--accent { color: ansi_cyan; }
             & > .canvas--track { color: ansi_bright_black; }
+            & > .canvas--here { background: ansi_blue; color: ansi_bright_white; }
             & > .canvas--cursor { background: ansi_blue; color: ansi_bright_white; }
             & > .canvas--cursor-blurred { background: ansi_default; }
         }

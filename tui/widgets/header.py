@@ -26,6 +26,9 @@ class Header(LiveCanvas):
         if self.view.paused:
             left += [line, ("PAUSED", "warn")]
         left += [line, (self.view.target, "bold")]
+        if self.view.caller is not None:
+            role = "read-only" if self.view.read_only else self.view.caller.role
+            left += [line, (f"{self.view.caller.subject} {self.view.glyphs.middle} {role}", "text")]
         if self.view.filter:
             left += [line, (f"/{self.view.filter.text}", "info")]
         return apart(left, [(f"{self._clock():%H:%M:%S}Z ", "bold")], width)

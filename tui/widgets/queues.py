@@ -1,6 +1,8 @@
 """The table of queues."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from shlex import quote
+from typing import Any, ClassVar
 
 from tui.condition import OLDEST_WARN_SECONDS, queue_condition
 from tui.glyphs import Glyphs
@@ -15,19 +17,26 @@ from tui.widgets.table import LiveTable
 class QueuesTable(LiveTable[QueueRow]):
     """Queues with dead letters first."""
 
+    ORDERS: ClassVar[Mapping[str, Callable[[QueueRow], tuple[Any, ...]]]] = {
+        "attention": lambda row: (queue_condition(row).rank,),
+        "depth": lambda row: (-row.depth,),
+        "dead": lambda row: (-row.dead,),
+        "oldest": lambda row: (-row.oldest_age_seconds,),
+        "name": lambda row: (row.queue,),
+    }
+
     def __init__(self, view: View) -> None:
         super().__init__(view, _columns(view.glyphs), id="queues")
 
     def rows(self) -> Mapping[str, QueueRow]:
         return self.view.tables.queues
 
-    def order(self) -> list[str]:
-        rows = self.rows()
-        return sorted(rows, key=lambda key: (queue_condition(rows[key]).rank, key))
-
     def labels(self) -> tuple[str, str]:
         row = self.cursor_row
-        return f"queues {len(self.keys)}", row.error if row else ""
+        return self.titled("queues"), row.error if row else ""
+
+    def command(self) -> str | None:
+        return f"dlq ls {quote(self.cursor_key)}" if self.cursor_key else None
 
 
 def _columns(glyphs: Glyphs) -> list[Column[QueueRow]]:

@@ -1,6 +1,7 @@
 """The table of rooms: one row per process of the mesh."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from tui.condition import room_condition
 from tui.glyphs import Glyphs
@@ -15,19 +16,26 @@ from tui.widgets.table import LiveTable
 class RoomsTable(LiveTable[RoomRow]):
     """Rooms in need first."""
 
+    ORDERS: ClassVar[Mapping[str, Callable[[RoomRow], tuple[Any, ...]]]] = {
+        "attention": lambda row: (room_condition(row).rank,),
+        "name": lambda row: (row.room,),
+        "memory": lambda row: (-row.memory_mib,),
+        "processor": lambda row: (-row.cpu_percent,),
+        "uptime": lambda row: (row.uptime_seconds,),
+    }
+
     def __init__(self, view: View) -> None:
         super().__init__(view, _columns(view.glyphs), id="rooms")
 
     def rows(self) -> Mapping[str, RoomRow]:
         return self.view.tables.rooms
 
-    def order(self) -> list[str]:
-        rows = self.rows()
-        return sorted(rows, key=lambda key: (room_condition(rows[key]).rank, key))
-
     def labels(self) -> tuple[str, str]:
         row = self.cursor_row
-        return f"rooms {len(self.keys)}", row.error if row else ""
+        return self.titled("rooms"), row.error if row else ""
+
+    def command(self) -> str | None:
+        return "services"
 
 
 def _columns(glyphs: Glyphs) -> list[Column[RoomRow]]:

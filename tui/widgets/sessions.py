@@ -1,7 +1,8 @@
 """The table of live sessions."""
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from shlex import quote
+from typing import Any, ClassVar
 
 from tui.condition import lag_style, session_condition
 from tui.glyphs import Glyphs, gauge
@@ -14,13 +15,13 @@ from tui.widgets.table import LiveTable
 
 _RESORT_SECONDS = 2.0  # rows that change places more often cannot be read
 _LOUDEST = 255
-_SHORT_ID = 8
+SHORT_ID = 8
 
 
 class SessionsTable(LiveTable[SessionRow]):
     """Worst first, or by another order; only what the filter lets through."""
 
-    ORDERS: ClassVar[Mapping[str, Callable[[SessionRow], tuple[object, ...]]]] = {
+    ORDERS: ClassVar[Mapping[str, Callable[[SessionRow], tuple[Any, ...]]]] = {
         "attention": lambda row: (session_condition(row).rank, -row.age_seconds, row.key),
         "lag": lambda row: (-row.lag_ms, row.key),
         "age": lambda row: (-row.age_seconds, row.key),
@@ -30,7 +31,7 @@ class SessionsTable(LiveTable[SessionRow]):
 
     def __init__(self, view: View) -> None:
         super().__init__(view, _columns(view.glyphs), id="sessions")
-        self.order_name = "attention"
+        self.filtered = True
         self._sorted_at = 0.0
         self._sorted_by: tuple[str, str] = ("", "")
 
@@ -38,7 +39,7 @@ class SessionsTable(LiveTable[SessionRow]):
         return self.view.tables.sessions
 
     def order(self) -> list[str]:
-        shown = {key: row for key, row in self.rows().items() if self.view.filter.matches(row)}
+        shown = self.shown()
         wish = (self.order_name, self.view.filter.text)
         rested = self.view.now - self._sorted_at >= _RESORT_SECONDS
         if not rested and wish == self._sorted_by and shown.keys() == set(self.keys):
@@ -48,8 +49,7 @@ class SessionsTable(LiveTable[SessionRow]):
         return sorted(shown, key=lambda key: by(shown[key]))
 
     def labels(self) -> tuple[str, str]:
-        all_of_them, some = len(self.rows()), len(self.keys)
-        title = f"sessions {some} of {all_of_them} /{self.view.filter.text}" if self.view.filter else f"sessions {some}"
+        title = self.titled("sessions")
         parts = [f"sort {self.order_name}"]
         if row := self.cursor_row:
             about = f"{row.meeting_id} {self.view.glyphs.middle} {row.note}" if row.note else row.meeting_id
@@ -62,11 +62,8 @@ class SessionsTable(LiveTable[SessionRow]):
             return "no session matches the filter, esc clears it"
         return "no live session" if self.view.link_state in {"live", "stale"} else super().empty()
 
-    def next_order(self) -> None:
-        """Sort by the next of `ORDERS`."""
-        names = list(self.ORDERS)
-        self.order_name = names[(names.index(self.order_name) + 1) % len(names)]
-        self.pulse()
+    def command(self) -> str | None:
+        return f"tail {quote(self.cursor_key)}" if self.cursor_key else None
 
 
 def _columns(glyphs: Glyphs) -> list[Column[SessionRow]]:
@@ -96,7 +93,7 @@ def _columns(glyphs: Glyphs) -> list[Column[SessionRow]]:
 
     return [
         Column("STATE", 10, state),
-        Column("ID", 8, lambda row, width: [(fit(row.meeting_id[-_SHORT_ID:], width), "dim")], drop=3),
+        Column("ID", 8, lambda row, width: [(fit(row.meeting_id[-SHORT_ID:], width), "dim")], drop=3),
         Column("MEETING", 18, title, grow=5),
         Column("VIA", 9, lambda row, width: [(fit(row.provider, width, dots=dots), "dim")], drop=2),
         Column("TRK", 3, lambda row, width: [(str(row.tracks), "text")], right=True, drop=4),

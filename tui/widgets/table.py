@@ -1,12 +1,13 @@
 """LiveTable: a table over the newest rows, whose cursor stays with its row wherever that moves."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
+from textual.message import Message
 
 from tui.rows import Row
 from tui.view import View
@@ -22,6 +23,16 @@ _HEADER_LINES = 1
 class LiveTable(LiveCanvas, Generic[R], can_focus=True):
     """Subclasses say which rows there are, in which order, and what the columns show."""
 
+    class CursorMoved(Message):
+        """Another row is under the cursor."""
+
+        def __init__(self, table: "LiveTable[Any]") -> None:
+            super().__init__()
+            self.table = table
+
+    ORDERS: ClassVar[Mapping[str, Callable[[Any], tuple[Any, ...]]]] = {}
+    """What the rows can be sorted by; the first is where one begins. None: as they come."""
+
     BINDING_GROUP_TITLE = "Tables"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False),
@@ -34,13 +45,16 @@ class LiveTable(LiveCanvas, Generic[R], can_focus=True):
     DEFAULT_CSS = """
     LiveTable { border: round $border; border-title-color: $text-muted; border-title-style: bold; border-subtitle-color: $text-muted; }
     LiveTable:focus { border: round $accent; border-title-color: $accent; }
-    LiveTable.ascii { border: ascii $border; }
+    LiveTable.ascii { border: ascii $border; scrollbar-size-vertical: 0; }
     LiveTable.ascii:focus { border: ascii $accent; }
     """  # noqa: E501
 
     def __init__(self, view: View, columns: Sequence[Column[R]], *, id: str) -> None:  # noqa: A002
         super().__init__(view, id=id, classes="ascii" if view.glyphs.is_ascii else None)
         self.cursor_key: str | None = None
+        self.filtered = False
+        """Whether only rows are shown that the screen's filter lets through."""
+        self.order_name = next(iter(self.ORDERS), "")
         self.keys: list[str] = []
         """Keys of the rows that are shown, in their order."""
         self._columns = columns
@@ -51,9 +65,36 @@ class LiveTable(LiveCanvas, Generic[R], can_focus=True):
         """All rows by key."""
         raise NotImplementedError
 
+    def shown(self) -> dict[str, R]:
+        """Return the rows to show by key."""
+        rows = self.rows()
+        if not self.filtered or not self.view.filter:
+            return dict(rows)
+        return {key: row for key, row in rows.items() if self.view.filter.matches(row)}
+
     def order(self) -> list[str]:
         """Return the keys to show, in their order."""
-        raise NotImplementedError
+        rows = self.shown()
+        by = self.ORDERS.get(self.order_name)
+        return list(rows) if by is None else sorted(rows, key=lambda key: (*by(rows[key]), key))
+
+    def next_order(self) -> None:
+        """Sort by the next of `ORDERS`."""
+        names = list(self.ORDERS)
+        if names:
+            self.order_name = names[(names.index(self.order_name) + 1) % len(names)]
+            self.pulse()
+
+    def command(self) -> str | None:
+        """Return the arguments of agent-console that say the same as the row under the cursor; None if none do."""
+        return None
+
+    def titled(self, name: str) -> str:
+        """Return a title with the number of rows, and the filter if there is one."""
+        wanted = self.view.filter
+        if self.filtered and wanted:
+            return f"{name} {len(self.keys)} of {len(self.rows())} /{wanted.text}"
+        return f"{name} {len(self.keys)}"
 
     def empty(self) -> str:
         """What stands there when no row is shown."""
@@ -120,17 +161,22 @@ class LiveTable(LiveCanvas, Generic[R], can_focus=True):
         offset = event.get_content_offset(self)
         key = self._key_at(offset.y) if offset is not None else None
         if key is not None:
-            self.cursor_key = key
+            self._point_at(key)
             self.pulse()
 
     def _show_keys(self, keys: list[str]) -> None:
         index = self._cursor_index
         self.keys = keys
         if self.cursor_key not in self.rows() or self.cursor_key not in keys:
-            self.cursor_key = keys[min(max(index, 0), len(keys) - 1)] if keys else None
+            self._point_at(keys[min(max(index, 0), len(keys) - 1)] if keys else None)
         size = Size(self.scrollable_content_region.width, len(keys) + _HEADER_LINES)
         if size != self.virtual_size:
             self.virtual_size = size
+
+    def _point_at(self, key: str | None) -> None:
+        if key != self.cursor_key:
+            self.cursor_key = key
+            self.post_message(self.CursorMoved(self))
 
     @property
     def _cursor_index(self) -> int:
@@ -147,7 +193,7 @@ class LiveTable(LiveCanvas, Generic[R], can_focus=True):
         if not self.keys:
             return
         index = min(max(index, 0), len(self.keys) - 1)
-        self.cursor_key = self.keys[index]
+        self._point_at(self.keys[index])
         top, height = round(self.scroll_offset.y), self.scrollable_content_region.height - _HEADER_LINES
         if index < top:
             self.scroll_to(y=index, animate=False, immediate=True)

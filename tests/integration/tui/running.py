@@ -12,8 +12,10 @@ from tests.kit_server import eventually
 from tui.app import ConsoleApp
 from tui.client import Patience, Watch, open_watch
 from tui.connection import Connection
+from tui.desk import open_desk
 from tui.glyphs import UNICODE, Glyphs
 from tui.store import Store
+from tui.theme import ThemeWish
 from tui.view import View
 from tui.widgets.sessions import SessionsTable
 
@@ -66,11 +68,17 @@ async def running_app(
     size: tuple[int, int] = (140, 40),
     glyphs: Glyphs = UNICODE,
     patience: Patience = BRIEF,
+    theme: ThemeWish = "dark",
+    read_only: bool = False,
 ) -> AsyncIterator[RunningConsole]:
     """Open the console for the block."""
     store = Store(ascii_only=glyphs.is_ascii)
     connection = Connection(target, key, "--key" if key else "")
-    async with open_watch(connection, store, max_hz=10, patience=patience) as watch:
-        app = ConsoleApp(View(store, watch.link, target=target, glyphs=glyphs), theme="dark", screen_hz=20)
+    async with (
+        open_desk(connection, ascii_only=glyphs.is_ascii) as desk,
+        open_watch(connection, store, max_hz=10, patience=patience) as watch,
+    ):
+        view = View(store, watch.link, target=target, glyphs=glyphs, desk=desk, read_only=read_only)
+        app = ConsoleApp(view, theme=theme, screen_hz=20)
         async with app.run_test(size=size, notifications=True) as pilot:
             yield RunningConsole(app, pilot, watch)

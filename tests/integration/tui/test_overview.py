@@ -13,6 +13,7 @@ from tui.client import Patience
 from tui.glyphs import ASCII
 from tui.screens.help import Help
 from tui.screens.overview import Overview
+from tui.screens.view_screen import ViewScreen
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.table import LiveTable
 
@@ -159,9 +160,9 @@ async def test_hostile_text_is_only_text_wherever_it_stands() -> None:
     )
     async with running_console(gateway) as server, running_app(server.address, size=(240, 50)) as console:
         await console.shows("PWNED", "[@click=app.quit]x[/][bold")
-        await console.pilot.press("c")  # the id goes into a notification
+        await console.pilot.press("y")  # the id goes into a notification
         await console.shows("copied")
-        await console.pilot.press("tab", "c", "tab", "c", "tab", "c", "slash", *"[bold")
+        await console.pilot.press("tab", "y", "tab", "y", "tab", "y", "slash", *"[bold")
         await console.shows("/[bold")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", console.text)
         clickable = [segment for strip in console.strips for segment in strip if "@click" in str(segment.style)]
@@ -200,7 +201,7 @@ async def test_the_help_names_every_key_that_is_bound() -> None:
         await console.pilot.press("question_mark")
         await console.shows("copy the row's id", "freeze the screen", "quit from anywhere")
         assert isinstance(console.app.screen, Help)
-        bound = [*LiveTable.BINDINGS, *Overview.BINDINGS, *type(console.app).BINDINGS]
+        bound = [*LiveTable.BINDINGS, *ViewScreen.BINDINGS, *vars(Overview)["BINDINGS"], *type(console.app).BINDINGS]
         named = sum(len(keys) for _, keys in console.app.screen.groups)
         assert named == len(bound)
         await console.pilot.press("escape")
@@ -211,7 +212,7 @@ async def test_the_footer_offers_only_what_works() -> None:
     async with running_console(a_mesh()) as server, running_app(server.address) as console:
         await console.shows("sessions 3")
         await eventually(lambda: bool(console.app.screen.query_one(Footer).children))
-        await console.shows("s Sort", "/ Filter", "c Copy id", "space Pause", "? Help", "q Quit")
+        await console.shows("s Sort", "/ Filter", ": Command", "enter Open", "space Pause", "? Help", "q Quit")
 
 
 @pytest.mark.parametrize("keys", [["q"], ["ctrl+q"], ["question_mark", "ctrl+q"], ["slash", "ctrl+q"]])

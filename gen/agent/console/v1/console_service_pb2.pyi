@@ -360,6 +360,63 @@ class ConsoleBreaker(_message.Message):
 Global___ConsoleBreaker: _TypeAlias = ConsoleBreaker  # noqa: Y015
 
 @_typing.final
+class WhoAmIRequest(_message.Message):
+    """WhoAmIRequest asks who calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIRequest: _TypeAlias = WhoAmIRequest  # noqa: Y015
+
+@_typing.final
+class WhoAmIResponse(_message.Message):
+    """WhoAmIResponse describes the caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    AUTH_TYPE_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Name that the audit trail knows the caller by."""
+    role: _builtins.str
+    """"operator" may act, "viewer" only looks."""
+    auth_type: _builtins.str
+    """How the caller proved who it is, for example "api_key" or "jwt"."""
+    tenant_id: _builtins.str
+    """Tenant that the caller acts for."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Scopes of the contract that the credentials stand for; "*" for all."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        role: _builtins.str = ...,
+        auth_type: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "role", b"role", "scopes", b"scopes", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
+
+@_typing.final
 class RunActionRequest(_message.Message):
     """RunActionRequest is one operator action."""
 
@@ -370,16 +427,29 @@ class RunActionRequest(_message.Message):
     EXPECTED_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """Action, for example "session.leave" or "breaker.reset"."""
+    """Action: "session.join", "session.leave", "session.reconnect",
+    "connector.reconcile", "connector.live_pull", "breaker.reset",
+    "job.requeue", "job.drop", "delivery.retry" or "report.rebuild".
+    """
     target: _builtins.str
-    """Identifier of what it acts on."""
+    """Identifier of what it acts on: a meeting for sessions and reports, a
+    provider or nothing for the connector, a breaker's name, "<queue>/<job_id>",
+    "<meeting_id>/<delivery_id>".
+    """
     expected_state: _builtins.str
-    """State the operator saw; a changed state refuses."""
+    """State the operator saw; a changed state refuses. Jobs need one; for the
+    rest empty means whatever it is. The connector as a whole has none.
+    """
     reason: _builtins.str
-    """Why, for the audit trail."""
+    """Why, for the audit trail; 500 characters at most."""
     request_id: _builtins.str
-    """Makes a repeated call harmless."""
+    """Makes a repeated call harmless; 128 characters at most."""
+    provider: _builtins.str
+    """Provider to join through or that the session must go through; empty for
+    the default, and for any.
+    """
     def __init__(
         self,
         *,
@@ -388,10 +458,11 @@ class RunActionRequest(_message.Message):
         expected_state: _builtins.str = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "expected_state", b"expected_state", "reason", b"reason", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "expected_state", b"expected_state", "provider", b"provider", "reason", b"reason", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class ConsoleServiceStub:
                 request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.SerializeToString,
                 response_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/agent.console.v1.ConsoleService/WhoAmI',
+                request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
         self.RunAction = channel.unary_unary(
                 '/agent.console.v1.ConsoleService/RunAction',
                 request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.RunActionRequest.SerializeToString,
@@ -59,8 +64,16 @@ class ConsoleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """WhoAmI says who the caller is and what may be done with these credentials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RunAction(self, request, context):
-        """RunAction carries out one operator action, once per request_id.
+        """RunAction carries out one operator action, once per request_id. The rooms
+        that it concerns are asked with the caller's own credentials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +86,11 @@ def add_ConsoleServiceServicer_to_server(servicer, server):
                     servicer.WatchConsole,
                     request_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.FromString,
                     response_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIRequest.FromString,
+                    response_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIResponse.SerializeToString,
             ),
             'RunAction': grpc.unary_unary_rpc_method_handler(
                     servicer.RunAction,
@@ -108,6 +126,33 @@ class ConsoleService:
             '/agent.console.v1.ConsoleService/WatchConsole',
             agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.SerializeToString,
             agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agent.console.v1.ConsoleService/WhoAmI',
+            agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIRequest.SerializeToString,
+            agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIResponse.FromString,
             options,
             channel_credentials,
             insecure,

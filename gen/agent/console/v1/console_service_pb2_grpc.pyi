@@ -39,8 +39,12 @@ class ConsoleServiceStub:
     """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
     snapshot; a hole in the sequence means that the client asks again.
     """
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_console_service_pb2.WhoAmIRequest, _console_service_pb2.WhoAmIResponse]
+    """WhoAmI says who the caller is and what may be done with these credentials."""
     RunAction: _grpc.UnaryUnaryMultiCallable[_console_service_pb2.RunActionRequest, _console_service_pb2.RunActionResponse]
-    """RunAction carries out one operator action, once per request_id."""
+    """RunAction carries out one operator action, once per request_id. The rooms
+    that it concerns are asked with the caller's own credentials.
+    """
 
 @_typing.type_check_only
 class ConsoleServiceAsyncStub(ConsoleServiceStub):
@@ -51,8 +55,12 @@ class ConsoleServiceAsyncStub(ConsoleServiceStub):
     """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
     snapshot; a hole in the sequence means that the client asks again.
     """
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_console_service_pb2.WhoAmIRequest, _console_service_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    """WhoAmI says who the caller is and what may be done with these credentials."""
     RunAction: _aio.UnaryUnaryMultiCallable[_console_service_pb2.RunActionRequest, _console_service_pb2.RunActionResponse]  # type: ignore[assignment]
-    """RunAction carries out one operator action, once per request_id."""
+    """RunAction carries out one operator action, once per request_id. The rooms
+    that it concerns are asked with the caller's own credentials.
+    """
 
 class ConsoleServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsoleService feeds agent-console."""
@@ -68,11 +76,21 @@ class ConsoleServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _console_service_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_console_service_pb2.WhoAmIResponse, _abc.Awaitable[_console_service_pb2.WhoAmIResponse]]:
+        """WhoAmI says who the caller is and what may be done with these credentials."""
+
+    @_abc_1.abstractmethod
     def RunAction(
         self,
         request: _console_service_pb2.RunActionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_console_service_pb2.RunActionResponse, _abc.Awaitable[_console_service_pb2.RunActionResponse]]:
-        """RunAction carries out one operator action, once per request_id."""
+        """RunAction carries out one operator action, once per request_id. The rooms
+        that it concerns are asked with the caller's own credentials.
+        """
 
 def add_ConsoleServiceServicer_to_server(servicer: ConsoleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

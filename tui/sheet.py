@@ -1,0 +1,43 @@
+"""A sheet: rows that are asked for now and then, as the stream does not carry them. No Textual here."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Generic, TypeVar
+
+from tui.errors import ConsoleError
+from tui.rows import Row
+
+R = TypeVar("R", bound=Row)
+
+
+class Sheet(Generic[R]):
+    """The newest answer to one question."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, R] = {}
+        self.about = ""
+        """What the rows belong to, for example the queue whose jobs they are."""
+        self.problem = ""
+        """Why there is no newer answer."""
+        self.asked = False
+        """Whether there was an answer about this."""
+
+    def turn_to(self, about: str) -> bool:
+        """Ask about something else from now on; return whether it is something else."""
+        if about == self.about:
+            return False
+        self.about, self.rows, self.problem, self.asked = about, {}, "", False
+        return True
+
+    async def fill(self, answer: Awaitable[Sequence[R]]) -> None:
+        """Take the rows of an answer; one that fails leaves the rows and says why. An answer that is late, about
+        what is no longer asked about, is dropped.
+        """
+        about = self.about
+        try:
+            rows = await answer
+        except ConsoleError as problem:
+            if about == self.about:
+                self.problem = str(problem)
+            return
+        if about == self.about:
+            self.rows, self.problem, self.asked = {row.key: row for row in rows}, "", True

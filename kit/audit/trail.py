@@ -49,7 +49,7 @@ class AuditTrail:
         self._settings = settings
         self._waiting: deque[Decision] = deque()
         self._news = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self.lost = 0
 
     def record(self, decision: Decision) -> None:
@@ -65,9 +65,14 @@ class AuditTrail:
         self._waiting.append(decision)
         self._news.set()
 
+    @property
+    def waiting(self) -> int:
+        """Number of decisions that are not written yet."""
+        return len(self._waiting)
+
     def close(self) -> None:
-        """Let `run` end once nothing waits."""
-        self._closing = True
+        """Let `run` end once nothing waits, or what waits cannot be written now."""
+        self._closing.set()
         self._news.set()
 
     async def run(self, writer: AuditWriter) -> None:
@@ -75,11 +80,10 @@ class AuditTrail:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             await self._news.wait()
-            if not self._closing:
-                await asyncio.sleep(_GATHER_SECONDS)
+            await self._pause(_GATHER_SECONDS)
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if not batch:
-                if self._closing:
+                if self._closing.is_set():
                     return
                 self._news.clear()
                 continue
@@ -88,8 +92,18 @@ class AuditTrail:
                 continue
             self._waiting.extendleft(reversed(batch))
             _WAITING.set(len(self._waiting))
-            await asyncio.sleep(pause_seconds)
+            if self._closing.is_set():
+                return  # whoever keeps the trail is stopping too, or away; nothing here outlasts them
+            await self._pause(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for long once closed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
 
     async def _written(self, writer: AuditWriter, batch: Sequence[Decision]) -> bool:
         """Write a batch; returns False if it is to be tried again."""
@@ -132,6 +146,6 @@ async def open_trail(writer: AuditWriter, settings: AuditSettings) -> AsyncItera
         finally:
             trail.close()
             await asyncio.wait({writing}, timeout=_LAST_WORDS_SECONDS)
-            if not writing.done():
-                log.error("security_audit_unwritten")
-                writing.cancel()
+            if trail.waiting or not writing.done():
+                log.error("security_audit_unwritten", waiting=trail.waiting)
+            writing.cancel()

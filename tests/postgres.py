@@ -42,7 +42,12 @@ def server() -> EmbeddedPostgres:
     root.chmod(0o711)  # when we are root, the server's user passes through here
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forking beside gRPC's threads
-        settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        settings = {
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "autovacuum": "off",  # its launcher sleeps for a minute at a time, and dropping a database waits for it
+        }
         return stack.enter_context(open_embedded(root, settings=settings))
 
 

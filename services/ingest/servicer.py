@@ -14,6 +14,7 @@ from agent.ingest.v1 import audio_service_pb2_grpc as audio_grpc
 from agent.ingest.v1 import meeting_service_pb2 as meeting
 from agent.ingest.v1 import meeting_service_pb2_grpc as meeting_grpc
 from kit.auth.principal import current_principal
+from kit.errors import InvalidArgument
 from kit.telemetry import logs
 from services.ingest.erasure.erasure import Erasure, tombstone_message
 from services.ingest.errors import MeetingNotFound
@@ -27,6 +28,7 @@ from services.ingest.recordings.recordings import Recordings
 from services.ingest.replicas.door import Door, Owner, forwarded_for
 from services.ingest.replicas.forward import Forwarder
 from services.ingest.repository import IngestRepository
+from services.ingest.rows import QUICK_RECORDING
 from services.ingest.watching.watch import Watcher
 
 _ASK_SECONDS = 2.0
@@ -63,6 +65,8 @@ class MeetingServicer(meeting_grpc.MeetingServiceServicer):
         self._aftermath = aftermath
 
     async def StartMeeting(self, request: meeting.StartMeetingRequest, context: object) -> meeting.StartMeetingResponse:
+        if QUICK_RECORDING in request.context:  # by which quick recordings leave out text or report; theirs alone
+            raise InvalidArgument(f"has {QUICK_RECORDING!r}, which the server keeps for itself", field="context")
         return await self._meetings.start(current_principal(), request)
 
     async def GetMeeting(self, request: meeting.GetMeetingRequest, context: Any) -> meeting.GetMeetingResponse:

@@ -148,7 +148,7 @@ class Reconciliation:
     async def _settle(self, record: Record, done: Reconciled, source: Source, slots: asyncio.Semaphore) -> None:
         async with slots:
             try:
-                decision = await self._decide(record, source)
+                decision, back = await self._decide(record, source)
             except Unavailable as error:
                 self._blind_until = monotonic() + self._options.lease_seconds
                 log.info("reconciliation_waits", session_id=record.session_id, error=str(error))
@@ -158,32 +158,35 @@ class Reconciliation:
                 if source is Source.WORKER:  # it would say so every few seconds
                     done.failed += 1
                     return
-                decision = _decision(record, source, "in_call", Action.NONE, str(error))
+                decision, back = _decision(record, source, "in_call", Action.NONE, str(error)), False
             if decision is None:
                 return
             if decision.desired == "in_call":
-                back = decision.action is Action.REJOIN and not decision.reason.startswith(_NOT_YET)
                 done.rejoined += back
                 done.failed += not back
                 metrics.REJOINS.labels("rejoined" if back else "failed").inc()
             await self._note(decision, done)
 
-    async def _decide(self, record: Record, source: Source) -> Decision | None:
-        """Settle one stale session; None if another replica was faster."""
+    async def _decide(self, record: Record, source: Source) -> tuple[Decision | None, bool]:
+        """Settle one stale session.
+
+        Returns:
+            What was decided, None if another replica was faster; and whether the recorder is back in the call.
+        """
         if record.state is State.LEAVING or record.wish is Wish.LEAVE:
-            return await self._close(record, source, State.ENDED, "it was on its way out")
+            return await self._close(record, source, State.ENDED, "it was on its way out"), False
         over = await self._meetings.over(record)
         if over:
-            return await self._close(record, source, State.ENDED, over)
+            return await self._close(record, source, State.ENDED, over), False
         unseen = _unseen_seconds(record)
         if unseen > self._options.give_up_seconds:
-            return await self._close(record, source, State.FAILED, f"nobody took it up for {unseen:.0f} s")
+            return await self._close(record, source, State.FAILED, f"nobody took it up for {unseen:.0f} s"), False
         self._registry.provider(record.provider)  # known and switched on, or it stays for a replica where it is
         taken = await self._ledger.claim(record, f"taken up after {unseen:.0f} s without its connector")
         if taken is None:
-            return None
-        session = self._sessions.take_up(taken)
-        return _decision(record, source, "in_call", Action.REJOIN, await _came_back(session))
+            return None, False
+        back, reason = await _came_back(self._sessions.take_up(taken))
+        return _decision(record, source, "in_call", Action.REJOIN, reason), back
 
     async def _close(self, record: Record, source: Source, state: State, reason: str) -> Decision | None:
         """Write a session off; a call that keeps its audio is left for it as well."""
@@ -226,19 +229,19 @@ class Reconciliation:
             log.warning("decision_not_written", error=str(error))
 
 
-_NOT_YET = "not yet"
-
-
-async def _came_back(session: Session) -> str:
-    """Return what came of a rejoin, as far as can be said now."""
+async def _came_back(session: Session) -> tuple[bool, str]:
+    """Return whether a rejoin brought the recorder back, and what came of it as far as can be said now."""
     try:
         async with asyncio.timeout(_REJOIN_SECONDS):
             await session.in_call.wait()
     except TimeoutError:
-        return f"{_NOT_YET}: {session.record.reason or 'on its way in'}"
-    if session.record.state.final:
-        return f"{_NOT_YET}: {session.record.reason}" if session.record.state is State.FAILED else session.record.reason
-    return "back in the call"
+        return False, f"not yet: {session.record.reason or 'on its way in'}"
+    match session.record.state:
+        case State.FAILED:
+            return False, f"not yet: {session.record.reason}"
+        case State.ENDED:
+            return True, session.record.reason
+    return True, "back in the call"
 
 
 def _decision(record: Record, source: Source, desired: str, action: Action, reason: str) -> Decision:

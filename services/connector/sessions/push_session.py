@@ -19,7 +19,6 @@ from services.connector.sessions.session import Order, Session, SessionOptions, 
 from services.connector.uplink.uplink import MeetingOver, Uplink, UplinkRefused, open_uplink
 
 _LOOK_SECONDS = 0.25
-_NEVER = 3600.0 * 24 * 365
 
 
 class PushSession(Session):
@@ -178,8 +177,7 @@ class PushSession(Session):
                 if monotonic() - since > self._options.empty_room_seconds:
                     return "everyone left while the recorder was away"
                 await asyncio.sleep(_LOOK_SECONDS)
-        await asyncio.sleep(_NEVER)
-        return ""
+        return await asyncio.Future()  # somebody is there: the source itself will say when they have left
 
     async def _note_entry(self, base: str) -> None:
         await self._entry.wait()

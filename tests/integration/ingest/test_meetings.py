@@ -73,6 +73,7 @@ async def test_the_same_request_makes_one_meeting_and_another_is_refused(databas
         {"language": "not a language"},
         {"provider": "Room!"},
         {"request_id": "x" * 129},
+        {"context": {"quick_recording": {"text": False}}},
     ],
 )
 async def test_a_wrong_field_is_named(database_url: str, tmp_path: Path, fields: dict[str, Any]) -> None:

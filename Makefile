@@ -41,7 +41,6 @@ test: setup ## Run the tests that need nothing but this environment
 	@test -n "$(TESTS)" || $(BIN)/pytest -q -m realtime
 
 test-system: setup system-packages ## Run the tests with a browser and other Debian packages
-	@$(BIN)/pip install -q -c constraints.txt -e ".[system]"
 	@$(BIN)/pytest -q -m system $(TESTS)
 
 chaos: setup ## Kill, freeze and cut off every room during calls, and compare: KILLS=200 SEED=n CALLS=n

@@ -535,6 +535,7 @@ class Provenance(_message.Message):
     ANALYSER_VERSION_FIELD_NUMBER: _builtins.int
     SPEECH_ENGINES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SPEECH_COST_USD_FIELD_NUMBER: _builtins.int
     transcript_sha256: _builtins.str
     """SHA-256 over the segments' texts, in hex."""
     segments: _builtins.int
@@ -545,6 +546,10 @@ class Provenance(_message.Message):
     """Version of the analyser."""
     create_time: _builtins.str
     """When the report was built, RFC 3339 in UTC."""
+    speech_cost_usd: _builtins.float
+    """What recognition was billed for this meeting, in US dollars; zero for models
+    that run here.
+    """
     @_builtins.property
     def speech_engines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Speech engines and models behind the transcript, for example "demo/tiny-whisper"."""
@@ -558,10 +563,11 @@ class Provenance(_message.Message):
         analyser_version: _builtins.str = ...,
         speech_engines: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _builtins.str = ...,
+        speech_cost_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyser", b"analyser", "analyser_version", b"analyser_version", "create_time", b"create_time", "segments", b"segments", "speech_engines", b"speech_engines", "transcript_sha256", b"transcript_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyser", b"analyser", "analyser_version", b"analyser_version", "create_time", b"create_time", "segments", b"segments", "speech_cost_usd", b"speech_cost_usd", "speech_engines", b"speech_engines", "transcript_sha256", b"transcript_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,9 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from agent.common.v1 import access_pb2 as agent_dot_common_dot_v1_dot_access__pb2
+from agent.ops.v1 import ops_service_pb2 as agent_dot_ops_dot_v1_dot_ops__service__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agent/console/v1/console_service.proto\x12\x10\x61gent.console.v1\x1a\x1c\x61gent/common/v1/access.proto\"5\n\x13WatchConsoleRequest\x12\x0e\n\x06topics\x18\x01 \x03(\t\x12\x0e\n\x06max_hz\x18\x02 \x01(\x05\"\xdc\x01\n\x14WatchConsoleResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x31\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1d.agent.console.v1.ConsolePageH\x00\x12.\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x1d.agent.console.v1.ConsolePageH\x00\x12\x37\n\theartbeat\x18\x05 \x01(\x0b\x32\".agent.console.v1.ConsoleHeartbeatH\x00\x42\x07\n\x05\x66rame\"\xef\x01\n\x0b\x43onsolePage\x12\x0c\n\x04more\x18\x01 \x01(\x08\x12,\n\x05rooms\x18\x02 \x03(\x0b\x32\x1d.agent.console.v1.ConsoleRoom\x12\x32\n\x08sessions\x18\x03 \x03(\x0b\x32 .agent.console.v1.ConsoleSession\x12.\n\x06queues\x18\x04 \x03(\x0b\x32\x1e.agent.console.v1.ConsoleQueue\x12\x32\n\x08\x62reakers\x18\x05 \x03(\x0b\x32 .agent.console.v1.ConsoleBreaker\x12\x0c\n\x04gone\x18\x06 \x03(\t\"\x12\n\x10\x43onsoleHeartbeat\"\xbb\x01\n\x0b\x43onsoleRoom\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x05\x12\x12\n\nmemory_mib\x18\x06 \x01(\x05\x12\x13\n\x0b\x63pu_percent\x18\x07 \x01(\x02\x12\x11\n\topen_rpcs\x18\x08 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"\xb5\x01\n\x0e\x43onsoleSession\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0e\n\x06tracks\x18\x05 \x01(\x05\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x05\x12\r\n\x05words\x18\x08 \x01(\x05\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x05\x12\x0c\n\x04note\x18\n \x01(\t\"v\n\x0c\x43onsoleQueue\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\x12\x0f\n\x07pending\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x05\x12\x1a\n\x12oldest_age_seconds\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"i\n\x0e\x43onsoleBreaker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\x12\x11\n\tthreshold\x18\x04 \x01(\x05\x12\x15\n\rsince_seconds\x18\x05 \x01(\x05\"\x0f\n\rWhoAmIRequest\"e\n\x0eWhoAmIResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\tauth_type\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\"\x80\x01\n\x10RunActionRequest\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\"$\n\x11RunActionResponse\x12\x0f\n\x07message\x18\x01 \x01(\t2\xf2\x02\n\x0e\x43onsoleService\x12\x7f\n\x0cWatchConsole\x12%.agent.console.v1.WatchConsoleRequest\x1a&.agent.console.v1.WatchConsoleResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x30\x01\x12k\n\x06WhoAmI\x12\x1f.agent.console.v1.WhoAmIRequest\x1a .agent.console.v1.WhoAmIResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12r\n\tRunAction\x12\".agent.console.v1.RunActionRequest\x1a#.agent.console.v1.RunActionResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agent/console/v1/console_service.proto\x12\x10\x61gent.console.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1e\x61gent/ops/v1/ops_service.proto\x1a\x1cgoogle/api/annotations.proto\"5\n\x13WatchConsoleRequest\x12\x0e\n\x06topics\x18\x01 \x03(\t\x12\x0e\n\x06max_hz\x18\x02 \x01(\x05\"\xdc\x01\n\x14WatchConsoleResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x31\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1d.agent.console.v1.ConsolePageH\x00\x12.\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x1d.agent.console.v1.ConsolePageH\x00\x12\x37\n\theartbeat\x18\x05 \x01(\x0b\x32\".agent.console.v1.ConsoleHeartbeatH\x00\x42\x07\n\x05\x66rame\"\xef\x01\n\x0b\x43onsolePage\x12\x0c\n\x04more\x18\x01 \x01(\x08\x12,\n\x05rooms\x18\x02 \x03(\x0b\x32\x1d.agent.console.v1.ConsoleRoom\x12\x32\n\x08sessions\x18\x03 \x03(\x0b\x32 .agent.console.v1.ConsoleSession\x12.\n\x06queues\x18\x04 \x03(\x0b\x32\x1e.agent.console.v1.ConsoleQueue\x12\x32\n\x08\x62reakers\x18\x05 \x03(\x0b\x32 .agent.console.v1.ConsoleBreaker\x12\x0c\n\x04gone\x18\x06 \x03(\t\"\x12\n\x10\x43onsoleHeartbeat\"V\n\x0fTailLogsRequest\x12\x11\n\tmin_level\x18\x01 \x01(\t\x12\x10\n\x08\x63ontains\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63klog\x18\x03 \x01(\x05\x12\r\n\x05rooms\x18\x04 \x03(\t\"s\n\x10TailLogsResponse\x12$\n\x05lines\x18\x01 \x03(\x0b\x32\x15.agent.ops.v1.LogLine\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x05\x12(\n\x04\x61way\x18\x03 \x03(\x0b\x32\x1a.agent.console.v1.RoomAway\"\'\n\x08RoomAway\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\"\xbb\x01\n\x0b\x43onsoleRoom\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x05\x12\x12\n\nmemory_mib\x18\x06 \x01(\x05\x12\x13\n\x0b\x63pu_percent\x18\x07 \x01(\x02\x12\x11\n\topen_rpcs\x18\x08 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"\xb5\x01\n\x0e\x43onsoleSession\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0e\n\x06tracks\x18\x05 \x01(\x05\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x05\x12\r\n\x05words\x18\x08 \x01(\x05\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x05\x12\x0c\n\x04note\x18\n \x01(\t\"v\n\x0c\x43onsoleQueue\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\x12\x0f\n\x07pending\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x05\x12\x1a\n\x12oldest_age_seconds\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"i\n\x0e\x43onsoleBreaker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\x12\x11\n\tthreshold\x18\x04 \x01(\x05\x12\x15\n\rsince_seconds\x18\x05 \x01(\x05\"\x0f\n\rWhoAmIRequest\"e\n\x0eWhoAmIResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\tauth_type\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\"\x80\x01\n\x10RunActionRequest\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\"$\n\x11RunActionResponse\x12\x0f\n\x07message\x18\x01 \x01(\t2\xfe\x03\n\x0e\x43onsoleService\x12\x7f\n\x0cWatchConsole\x12%.agent.console.v1.WatchConsoleRequest\x1a&.agent.console.v1.WatchConsoleResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x30\x01\x12\x89\x01\n\x08TailLogs\x12!.agent.console.v1.TailLogsRequest\x1a\".agent.console.v1.TailLogsResponse\"4\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/admin/logs0\x01\x12k\n\x06WhoAmI\x12\x1f.agent.console.v1.WhoAmIRequest\x1a .agent.console.v1.WhoAmIResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12r\n\tRunAction\x12\".agent.console.v1.RunActionRequest\x1a#.agent.console.v1.RunActionResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,34 +36,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONSOLESERVICE'].methods_by_name['WatchConsole']._loaded_options = None
   _globals['_CONSOLESERVICE'].methods_by_name['WatchConsole']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002'
+  _globals['_CONSOLESERVICE'].methods_by_name['TailLogs']._loaded_options = None
+  _globals['_CONSOLESERVICE'].methods_by_name['TailLogs']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002\202\323\344\223\002\020\022\016/v1/admin/logs'
   _globals['_CONSOLESERVICE'].methods_by_name['WhoAmI']._loaded_options = None
   _globals['_CONSOLESERVICE'].methods_by_name['WhoAmI']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002'
   _globals['_CONSOLESERVICE'].methods_by_name['RunAction']._loaded_options = None
   _globals['_CONSOLESERVICE'].methods_by_name['RunAction']._serialized_options = b'\252\273\030\030\n\001\002\022\021agent.admin.write\030\002'
-  _globals['_WATCHCONSOLEREQUEST']._serialized_start=90
-  _globals['_WATCHCONSOLEREQUEST']._serialized_end=143
-  _globals['_WATCHCONSOLERESPONSE']._serialized_start=146
-  _globals['_WATCHCONSOLERESPONSE']._serialized_end=366
-  _globals['_CONSOLEPAGE']._serialized_start=369
-  _globals['_CONSOLEPAGE']._serialized_end=608
-  _globals['_CONSOLEHEARTBEAT']._serialized_start=610
-  _globals['_CONSOLEHEARTBEAT']._serialized_end=628
-  _globals['_CONSOLEROOM']._serialized_start=631
-  _globals['_CONSOLEROOM']._serialized_end=818
-  _globals['_CONSOLESESSION']._serialized_start=821
-  _globals['_CONSOLESESSION']._serialized_end=1002
-  _globals['_CONSOLEQUEUE']._serialized_start=1004
-  _globals['_CONSOLEQUEUE']._serialized_end=1122
-  _globals['_CONSOLEBREAKER']._serialized_start=1124
-  _globals['_CONSOLEBREAKER']._serialized_end=1229
-  _globals['_WHOAMIREQUEST']._serialized_start=1231
-  _globals['_WHOAMIREQUEST']._serialized_end=1246
-  _globals['_WHOAMIRESPONSE']._serialized_start=1248
-  _globals['_WHOAMIRESPONSE']._serialized_end=1349
-  _globals['_RUNACTIONREQUEST']._serialized_start=1352
-  _globals['_RUNACTIONREQUEST']._serialized_end=1480
-  _globals['_RUNACTIONRESPONSE']._serialized_start=1482
-  _globals['_RUNACTIONRESPONSE']._serialized_end=1518
-  _globals['_CONSOLESERVICE']._serialized_start=1521
-  _globals['_CONSOLESERVICE']._serialized_end=1891
+  _globals['_WATCHCONSOLEREQUEST']._serialized_start=152
+  _globals['_WATCHCONSOLEREQUEST']._serialized_end=205
+  _globals['_WATCHCONSOLERESPONSE']._serialized_start=208
+  _globals['_WATCHCONSOLERESPONSE']._serialized_end=428
+  _globals['_CONSOLEPAGE']._serialized_start=431
+  _globals['_CONSOLEPAGE']._serialized_end=670
+  _globals['_CONSOLEHEARTBEAT']._serialized_start=672
+  _globals['_CONSOLEHEARTBEAT']._serialized_end=690
+  _globals['_TAILLOGSREQUEST']._serialized_start=692
+  _globals['_TAILLOGSREQUEST']._serialized_end=778
+  _globals['_TAILLOGSRESPONSE']._serialized_start=780
+  _globals['_TAILLOGSRESPONSE']._serialized_end=895
+  _globals['_ROOMAWAY']._serialized_start=897
+  _globals['_ROOMAWAY']._serialized_end=936
+  _globals['_CONSOLEROOM']._serialized_start=939
+  _globals['_CONSOLEROOM']._serialized_end=1126
+  _globals['_CONSOLESESSION']._serialized_start=1129
+  _globals['_CONSOLESESSION']._serialized_end=1310
+  _globals['_CONSOLEQUEUE']._serialized_start=1312
+  _globals['_CONSOLEQUEUE']._serialized_end=1430
+  _globals['_CONSOLEBREAKER']._serialized_start=1432
+  _globals['_CONSOLEBREAKER']._serialized_end=1537
+  _globals['_WHOAMIREQUEST']._serialized_start=1539
+  _globals['_WHOAMIREQUEST']._serialized_end=1554
+  _globals['_WHOAMIRESPONSE']._serialized_start=1556
+  _globals['_WHOAMIRESPONSE']._serialized_end=1657
+  _globals['_RUNACTIONREQUEST']._serialized_start=1660
+  _globals['_RUNACTIONREQUEST']._serialized_end=1788
+  _globals['_RUNACTIONRESPONSE']._serialized_start=1790
+  _globals['_RUNACTIONRESPONSE']._serialized_end=1826
+  _globals['_CONSOLESERVICE']._serialized_start=1829
+  _globals['_CONSOLESERVICE']._serialized_end=2339
 # @@protoc_insertion_point(module_scope)

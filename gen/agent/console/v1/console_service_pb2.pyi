@@ -5,6 +5,7 @@ The operator's stream. The gateway watches every room, joins what they say,
 and sends one snapshot, then only what changed.
 """
 
+from agent.ops.v1 import ops_service_pb2 as _ops_service_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -162,6 +163,106 @@ class ConsoleHeartbeat(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsoleHeartbeat: _TypeAlias = ConsoleHeartbeat  # noqa: Y015
+
+@_typing.final
+class TailLogsRequest(_message.Message):
+    """TailLogsRequest chooses lines. Conditions that are given must all hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_LEVEL_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    BACKLOG_FIELD_NUMBER: _builtins.int
+    ROOMS_FIELD_NUMBER: _builtins.int
+    min_level: _builtins.str
+    """Least level: "debug", "info", "warning" or "error"; empty for all that is
+    written.
+    """
+    contains: _builtins.str
+    """Text that the message, a field's value or the logger has in it, in any case;
+    200 characters at most.
+    """
+    backlog: _builtins.int
+    """Number of lines from before at most, per room; 200 if zero, 1000 at most."""
+    @_builtins.property
+    def rooms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rooms to ask; empty for all, the gateway too."""
+
+    def __init__(
+        self,
+        *,
+        min_level: _builtins.str = ...,
+        contains: _builtins.str = ...,
+        backlog: _builtins.int = ...,
+        rooms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlog", b"backlog", "contains", b"contains", "min_level", b"min_level", "rooms", b"rooms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailLogsRequest: _TypeAlias = TailLogsRequest  # noqa: Y015
+
+@_typing.final
+class TailLogsResponse(_message.Message):
+    """TailLogsResponse holds lines, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
+    dropped: _builtins.int
+    """Lines that came faster than the caller read and were left out just before."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[_ops_service_pb2.LogLine]:
+        """The lines; none when the stream only says that it lives, every 5 s."""
+
+    @_builtins.property
+    def away(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoomAway]:
+        """Rooms that cannot be asked now, each with the reason: sent when that changes."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[_ops_service_pb2.LogLine] | None = ...,
+        dropped: _builtins.int = ...,
+        away: _abc.Iterable[Global___RoomAway] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "dropped", b"dropped", "lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailLogsResponse: _TypeAlias = TailLogsResponse  # noqa: Y015
+
+@_typing.final
+class RoomAway(_message.Message):
+    """RoomAway is a room that cannot be asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOM_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    room: _builtins.str
+    """Name of the room, or the address of one that never answered."""
+    error: _builtins.str
+    """Why; empty when it can be asked again."""
+    def __init__(
+        self,
+        *,
+        room: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "room", b"room"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoomAway: _TypeAlias = RoomAway  # noqa: Y015
 
 @_typing.final
 class ConsoleRoom(_message.Message):

@@ -40,6 +40,11 @@ class ConsoleServiceStub:
                 request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.SerializeToString,
                 response_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.FromString,
                 _registered_method=True)
+        self.TailLogs = channel.unary_stream(
+                '/agent.console.v1.ConsoleService/TailLogs',
+                request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsRequest.SerializeToString,
+                response_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/agent.console.v1.ConsoleService/WhoAmI',
                 request_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WhoAmIRequest.SerializeToString,
@@ -59,6 +64,15 @@ class ConsoleServiceServicer:
     def WatchConsole(self, request, context):
         """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
         snapshot; a hole in the sequence means that the client asks again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailLogs(self, request, context):
+        """TailLogs sends the last log lines of every room in the order of their
+        times, then each new one. A room that cannot be asked is named and asked
+        again; the others stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +100,11 @@ def add_ConsoleServiceServicer_to_server(servicer, server):
                     servicer.WatchConsole,
                     request_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.FromString,
                     response_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.SerializeToString,
+            ),
+            'TailLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailLogs,
+                    request_deserializer=agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsRequest.FromString,
+                    response_serializer=agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -126,6 +145,33 @@ class ConsoleService:
             '/agent.console.v1.ConsoleService/WatchConsole',
             agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleRequest.SerializeToString,
             agent_dot_console_dot_v1_dot_console__service__pb2.WatchConsoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/agent.console.v1.ConsoleService/TailLogs',
+            agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsRequest.SerializeToString,
+            agent_dot_console_dot_v1_dot_console__service__pb2.TailLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class ConsoleServiceStub:
     """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
     snapshot; a hole in the sequence means that the client asks again.
     """
+    TailLogs: _grpc.UnaryStreamMultiCallable[_console_service_pb2.TailLogsRequest, _console_service_pb2.TailLogsResponse]
+    """TailLogs sends the last log lines of every room in the order of their
+    times, then each new one. A room that cannot be asked is named and asked
+    again; the others stay.
+    """
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_console_service_pb2.WhoAmIRequest, _console_service_pb2.WhoAmIResponse]
     """WhoAmI says who the caller is and what may be done with these credentials."""
     RunAction: _grpc.UnaryUnaryMultiCallable[_console_service_pb2.RunActionRequest, _console_service_pb2.RunActionResponse]
@@ -54,6 +59,11 @@ class ConsoleServiceAsyncStub(ConsoleServiceStub):
     WatchConsole: _aio.UnaryStreamMultiCallable[_console_service_pb2.WatchConsoleRequest, _console_service_pb2.WatchConsoleResponse]  # type: ignore[assignment]
     """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
     snapshot; a hole in the sequence means that the client asks again.
+    """
+    TailLogs: _aio.UnaryStreamMultiCallable[_console_service_pb2.TailLogsRequest, _console_service_pb2.TailLogsResponse]  # type: ignore[assignment]
+    """TailLogs sends the last log lines of every room in the order of their
+    times, then each new one. A room that cannot be asked is named and asked
+    again; the others stay.
     """
     WhoAmI: _aio.UnaryUnaryMultiCallable[_console_service_pb2.WhoAmIRequest, _console_service_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """WhoAmI says who the caller is and what may be done with these credentials."""
@@ -73,6 +83,17 @@ class ConsoleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_console_service_pb2.WatchConsoleResponse], _abc.AsyncIterator[_console_service_pb2.WatchConsoleResponse]]:
         """WatchConsole sends a paged snapshot, then deltas. A new epoch means a new
         snapshot; a hole in the sequence means that the client asks again.
+        """
+
+    @_abc_1.abstractmethod
+    def TailLogs(
+        self,
+        request: _console_service_pb2.TailLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_console_service_pb2.TailLogsResponse], _abc.AsyncIterator[_console_service_pb2.TailLogsResponse]]:
+        """TailLogs sends the last log lines of every room in the order of their
+        times, then each new one. A room that cannot be asked is named and asked
+        again; the others stay.
         """
 
     @_abc_1.abstractmethod

@@ -656,6 +656,7 @@ class WatchMeetingResponse(_message.Message):
     COVERAGE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.int
     """Ordinal to pass as `after` when connecting again."""
     @_builtins.property
@@ -690,6 +691,12 @@ class WatchMeetingResponse(_message.Message):
     def warning(self) -> Global___MeetingWarning:
         """Something is wrong with what is heard, or no longer."""
 
+    @_builtins.property
+    def levels(self) -> Global___Levels:
+        """How loud each participant is now, at most twice a second and only while
+        somebody is heard; never part of the cursor.
+        """
+
     def __init__(
         self,
         *,
@@ -702,12 +709,13 @@ class WatchMeetingResponse(_message.Message):
         coverage: Global___CoverageUpdate | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         warning: Global___MeetingWarning | None = ...,
+        levels: Global___Levels | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "levels", b"levels", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "insight", b"insight", "interim", b"interim", "levels", b"levels", "meeting", b"meeting", "participant", b"participant", "segment", b"segment", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["meeting", "participant", "interim", "segment", "insight", "coverage", "heartbeat", "warning"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["meeting", "participant", "interim", "segment", "insight", "coverage", "heartbeat", "warning", "levels"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -859,6 +867,56 @@ class MeetingWarning(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MeetingWarning: _TypeAlias = MeetingWarning  # noqa: Y015
+
+@_typing.final
+class Levels(_message.Message):
+    """Levels tells how loud participants are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTICIPANTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def participants(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParticipantLevel]:
+        """One entry per participant who is there."""
+
+    def __init__(
+        self,
+        *,
+        participants: _abc.Iterable[Global___ParticipantLevel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["participants", b"participants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Levels: _TypeAlias = Levels  # noqa: Y015
+
+@_typing.final
+class ParticipantLevel(_message.Message):
+    """ParticipantLevel is the loudness of one participant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTICIPANT_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    participant_id: _builtins.str
+    """Identifier of the participant."""
+    level: _builtins.int
+    """Loudness of the last half second: 0 silent to 255 full scale."""
+    def __init__(
+        self,
+        *,
+        participant_id: _builtins.str = ...,
+        level: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "participant_id", b"participant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParticipantLevel: _TypeAlias = ParticipantLevel  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

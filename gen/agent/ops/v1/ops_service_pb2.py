@@ -26,13 +26,15 @@ from agent.common.v1 import access_pb2 as agent_dot_common_dot_v1_dot_access__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61gent/ops/v1/ops_service.proto\x12\x0c\x61gent.ops.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetReadinessRequest\"S\n\x14GetReadinessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12,\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x1c.agent.ops.v1.ReadinessCheck\";\n\x0eReadinessCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x13\n\x11ListQueuesRequest\"?\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.agent.ops.v1.QueueStatus\"u\n\x0bQueueStatus\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\x12\x0f\n\x07pending\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x05\x12\x1a\n\x12oldest_age_seconds\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"V\n\x0fListJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.agent.ops.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"n\n\x11RequeueJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\"4\n\x12RequeueJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.agent.ops.v1.Job\"k\n\x0e\x44ropJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\"\x11\n\x0f\x44ropJobResponse\"\x19\n\x17GetStorageHealthRequest\"e\n\x18GetStorageHealthResponse\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\n\n\x02ok\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x12\n\nlatency_ms\x18\x05 \x01(\x05\"\xd1\x01\n\x16ListAuditEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.agent.ops.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe3\x01\n\nAuditEvent\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x11\n\tauth_type\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x11\n\ttenant_id\x18\x08 \x01(\t\x12\x10\n\x08sequence\x18\t \x01(\x03\x12\x11\n\tprev_hash\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\">\n\x12RecordAuditRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.agent.ops.v1.AuditEvent\"\x15\n\x13RecordAuditResponse\"\x0e\n\x0cWatchRequest\"\xc0\x01\n\rWatchResponse\x12&\n\x04room\x18\x01 \x01(\x0b\x32\x18.agent.ops.v1.RoomStatus\x12-\n\x08sessions\x18\x02 \x03(\x0b\x32\x1b.agent.ops.v1.SessionStatus\x12)\n\x06queues\x18\x03 \x03(\x0b\x32\x19.agent.ops.v1.QueueStatus\x12-\n\x08\x62reakers\x18\x04 \x03(\x0b\x32\x1b.agent.ops.v1.BreakerStatus\"\xba\x01\n\nRoomStatus\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x05\x12\x12\n\nmemory_mib\x18\x06 \x01(\x05\x12\x13\n\x0b\x63pu_percent\x18\x07 \x01(\x02\x12\x11\n\topen_rpcs\x18\x08 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"\xb4\x01\n\rSessionStatus\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0e\n\x06tracks\x18\x05 \x01(\x05\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x05\x12\r\n\x05words\x18\x08 \x01(\x05\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x05\x12\x0c\n\x04note\x18\n \x01(\t\"h\n\rBreakerStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\x12\x11\n\tthreshold\x18\x04 \x01(\x05\x12\x15\n\rsince_seconds\x18\x05 \x01(\x05\x32\x8a\x08\n\nOpsService\x12u\n\x0cGetReadiness\x12!.agent.ops.v1.GetReadinessRequest\x1a\".agent.ops.v1.GetReadinessResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12o\n\nListQueues\x12\x1f.agent.ops.v1.ListQueuesRequest\x1a .agent.ops.v1.ListQueuesResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12i\n\x08ListJobs\x12\x1d.agent.ops.v1.ListJobsRequest\x1a\x1e.agent.ops.v1.ListJobsResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12m\n\nRequeueJob\x12\x1f.agent.ops.v1.RequeueJobRequest\x1a .agent.ops.v1.RequeueJobResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12\x64\n\x07\x44ropJob\x12\x1c.agent.ops.v1.DropJobRequest\x1a\x1d.agent.ops.v1.DropJobResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12~\n\x10GetStorageHealth\x12%.agent.ops.v1.GetStorageHealthRequest\x1a&.agent.ops.v1.GetStorageHealthResponse\"\x1b\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12~\n\x0fListAuditEvents\x12$.agent.ops.v1.ListAuditEventsRequest\x1a%.agent.ops.v1.ListAuditEventsResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12p\n\x0bRecordAudit\x12 .agent.ops.v1.RecordAuditRequest\x1a!.agent.ops.v1.RecordAuditResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12\x62\n\x05Watch\x12\x1a.agent.ops.v1.WatchRequest\x1a\x1b.agent.ops.v1.WatchResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61gent/ops/v1/ops_service.proto\x12\x0c\x61gent.ops.v1\x1a\x1c\x61gent/common/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetReadinessRequest\"S\n\x14GetReadinessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12,\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x1c.agent.ops.v1.ReadinessCheck\";\n\x0eReadinessCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x13\n\x11ListQueuesRequest\"?\n\x12ListQueuesResponse\x12)\n\x06queues\x18\x01 \x03(\x0b\x32\x19.agent.ops.v1.QueueStatus\"u\n\x0bQueueStatus\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\x12\x0f\n\x07pending\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x05\x12\x1a\n\x12oldest_age_seconds\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"V\n\x0fListJobsRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.agent.ops.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x07 \x01(\x05\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07payload\x18\n \x01(\t\"n\n\x11RequeueJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\"4\n\x12RequeueJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.agent.ops.v1.Job\"k\n\x0e\x44ropJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65xpected_state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05queue\x18\x05 \x01(\t\"\x11\n\x0f\x44ropJobResponse\"\x19\n\x17GetStorageHealthRequest\"e\n\x18GetStorageHealthResponse\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\n\n\x02ok\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x12\n\nlatency_ms\x18\x05 \x01(\x05\"\xd1\x01\n\x16ListAuditEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x17ListAuditEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.agent.ops.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe3\x01\n\nAuditEvent\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x11\n\tauth_type\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x11\n\ttenant_id\x18\x08 \x01(\t\x12\x10\n\x08sequence\x18\t \x01(\x03\x12\x11\n\tprev_hash\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\">\n\x12RecordAuditRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.agent.ops.v1.AuditEvent\"\x15\n\x13RecordAuditResponse\"\x0e\n\x0cWatchRequest\"\xc0\x01\n\rWatchResponse\x12&\n\x04room\x18\x01 \x01(\x0b\x32\x18.agent.ops.v1.RoomStatus\x12-\n\x08sessions\x18\x02 \x03(\x0b\x32\x1b.agent.ops.v1.SessionStatus\x12)\n\x06queues\x18\x03 \x03(\x0b\x32\x19.agent.ops.v1.QueueStatus\x12-\n\x08\x62reakers\x18\x04 \x03(\x0b\x32\x1b.agent.ops.v1.BreakerStatus\"\xba\x01\n\nRoomStatus\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x05\x12\x12\n\nmemory_mib\x18\x06 \x01(\x05\x12\x13\n\x0b\x63pu_percent\x18\x07 \x01(\x02\x12\x11\n\topen_rpcs\x18\x08 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"\xb4\x01\n\rSessionStatus\x12\x12\n\nmeeting_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0e\n\x06tracks\x18\x05 \x01(\x05\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0e\n\x06lag_ms\x18\x07 \x01(\x05\x12\r\n\x05words\x18\x08 \x01(\x05\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x05\x12\x0c\n\x04note\x18\n \x01(\t\"h\n\rBreakerStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\x12\x11\n\tthreshold\x18\x04 \x01(\x05\x12\x15\n\rsince_seconds\x18\x05 \x01(\x05\"G\n\x0fTailLogsRequest\x12\x11\n\tmin_level\x18\x01 \x01(\t\x12\x10\n\x08\x63ontains\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63klog\x18\x03 \x01(\x05\"I\n\x10TailLogsResponse\x12$\n\x05lines\x18\x01 \x03(\x0b\x32\x15.agent.ops.v1.LogLine\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x05\"\xe2\x01\n\x07LogLine\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05level\x18\x02 \x01(\t\x12\x0c\n\x04room\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x31\n\x06\x66ields\x18\x06 \x03(\x0b\x32!.agent.ops.v1.LogLine.FieldsEntry\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xf7\x08\n\nOpsService\x12u\n\x0cGetReadiness\x12!.agent.ops.v1.GetReadinessRequest\x1a\".agent.ops.v1.GetReadinessResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12o\n\nListQueues\x12\x1f.agent.ops.v1.ListQueuesRequest\x1a .agent.ops.v1.ListQueuesResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12i\n\x08ListJobs\x12\x1d.agent.ops.v1.ListJobsRequest\x1a\x1e.agent.ops.v1.ListJobsResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12m\n\nRequeueJob\x12\x1f.agent.ops.v1.RequeueJobRequest\x1a .agent.ops.v1.RequeueJobResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12\x64\n\x07\x44ropJob\x12\x1c.agent.ops.v1.DropJobRequest\x1a\x1d.agent.ops.v1.DropJobResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12~\n\x10GetStorageHealth\x12%.agent.ops.v1.GetStorageHealthRequest\x1a&.agent.ops.v1.GetStorageHealthResponse\"\x1b\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12~\n\x0fListAuditEvents\x12$.agent.ops.v1.ListAuditEventsRequest\x1a%.agent.ops.v1.ListAuditEventsResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x12p\n\x0bRecordAudit\x12 .agent.ops.v1.RecordAuditRequest\x1a!.agent.ops.v1.RecordAuditResponse\"\x1c\xaa\xbb\x18\x18\n\x01\x02\x12\x11\x61gent.admin.write\x18\x02\x12\x62\n\x05Watch\x12\x1a.agent.ops.v1.WatchRequest\x1a\x1b.agent.ops.v1.WatchResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x30\x01\x12k\n\x08TailLogs\x12\x1d.agent.ops.v1.TailLogsRequest\x1a\x1e.agent.ops.v1.TailLogsResponse\"\x1e\x90\x02\x01\xaa\xbb\x18\x17\n\x01\x02\x12\x10\x61gent.admin.read\x18\x02\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agent.ops.v1.ops_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LOGLINE_FIELDSENTRY']._loaded_options = None
+  _globals['_LOGLINE_FIELDSENTRY']._serialized_options = b'8\001'
   _globals['_OPSSERVICE'].methods_by_name['GetReadiness']._loaded_options = None
   _globals['_OPSSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002'
   _globals['_OPSSERVICE'].methods_by_name['ListQueues']._loaded_options = None
@@ -51,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPSSERVICE'].methods_by_name['RecordAudit']._serialized_options = b'\252\273\030\030\n\001\002\022\021agent.admin.write\030\002'
   _globals['_OPSSERVICE'].methods_by_name['Watch']._loaded_options = None
   _globals['_OPSSERVICE'].methods_by_name['Watch']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002'
+  _globals['_OPSSERVICE'].methods_by_name['TailLogs']._loaded_options = None
+  _globals['_OPSSERVICE'].methods_by_name['TailLogs']._serialized_options = b'\220\002\001\252\273\030\027\n\001\002\022\020agent.admin.read\030\002'
   _globals['_GETREADINESSREQUEST']._serialized_start=111
   _globals['_GETREADINESSREQUEST']._serialized_end=132
   _globals['_GETREADINESSRESPONSE']._serialized_start=134
@@ -68,39 +72,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTJOBSRESPONSE']._serialized_start=573
   _globals['_LISTJOBSRESPONSE']._serialized_end=649
   _globals['_JOB']._serialized_start=652
-  _globals['_JOB']._serialized_end=839
-  _globals['_REQUEUEJOBREQUEST']._serialized_start=841
-  _globals['_REQUEUEJOBREQUEST']._serialized_end=951
-  _globals['_REQUEUEJOBRESPONSE']._serialized_start=953
-  _globals['_REQUEUEJOBRESPONSE']._serialized_end=1005
-  _globals['_DROPJOBREQUEST']._serialized_start=1007
-  _globals['_DROPJOBREQUEST']._serialized_end=1114
-  _globals['_DROPJOBRESPONSE']._serialized_start=1116
-  _globals['_DROPJOBRESPONSE']._serialized_end=1133
-  _globals['_GETSTORAGEHEALTHREQUEST']._serialized_start=1135
-  _globals['_GETSTORAGEHEALTHREQUEST']._serialized_end=1160
-  _globals['_GETSTORAGEHEALTHRESPONSE']._serialized_start=1162
-  _globals['_GETSTORAGEHEALTHRESPONSE']._serialized_end=1263
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1266
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=1475
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=1477
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1569
-  _globals['_AUDITEVENT']._serialized_start=1572
-  _globals['_AUDITEVENT']._serialized_end=1799
-  _globals['_RECORDAUDITREQUEST']._serialized_start=1801
-  _globals['_RECORDAUDITREQUEST']._serialized_end=1863
-  _globals['_RECORDAUDITRESPONSE']._serialized_start=1865
-  _globals['_RECORDAUDITRESPONSE']._serialized_end=1886
-  _globals['_WATCHREQUEST']._serialized_start=1888
-  _globals['_WATCHREQUEST']._serialized_end=1902
-  _globals['_WATCHRESPONSE']._serialized_start=1905
-  _globals['_WATCHRESPONSE']._serialized_end=2097
-  _globals['_ROOMSTATUS']._serialized_start=2100
-  _globals['_ROOMSTATUS']._serialized_end=2286
-  _globals['_SESSIONSTATUS']._serialized_start=2289
-  _globals['_SESSIONSTATUS']._serialized_end=2469
-  _globals['_BREAKERSTATUS']._serialized_start=2471
-  _globals['_BREAKERSTATUS']._serialized_end=2575
-  _globals['_OPSSERVICE']._serialized_start=2578
-  _globals['_OPSSERVICE']._serialized_end=3612
+  _globals['_JOB']._serialized_end=856
+  _globals['_REQUEUEJOBREQUEST']._serialized_start=858
+  _globals['_REQUEUEJOBREQUEST']._serialized_end=968
+  _globals['_REQUEUEJOBRESPONSE']._serialized_start=970
+  _globals['_REQUEUEJOBRESPONSE']._serialized_end=1022
+  _globals['_DROPJOBREQUEST']._serialized_start=1024
+  _globals['_DROPJOBREQUEST']._serialized_end=1131
+  _globals['_DROPJOBRESPONSE']._serialized_start=1133
+  _globals['_DROPJOBRESPONSE']._serialized_end=1150
+  _globals['_GETSTORAGEHEALTHREQUEST']._serialized_start=1152
+  _globals['_GETSTORAGEHEALTHREQUEST']._serialized_end=1177
+  _globals['_GETSTORAGEHEALTHRESPONSE']._serialized_start=1179
+  _globals['_GETSTORAGEHEALTHRESPONSE']._serialized_end=1280
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1283
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=1492
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=1494
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1586
+  _globals['_AUDITEVENT']._serialized_start=1589
+  _globals['_AUDITEVENT']._serialized_end=1816
+  _globals['_RECORDAUDITREQUEST']._serialized_start=1818
+  _globals['_RECORDAUDITREQUEST']._serialized_end=1880
+  _globals['_RECORDAUDITRESPONSE']._serialized_start=1882
+  _globals['_RECORDAUDITRESPONSE']._serialized_end=1903
+  _globals['_WATCHREQUEST']._serialized_start=1905
+  _globals['_WATCHREQUEST']._serialized_end=1919
+  _globals['_WATCHRESPONSE']._serialized_start=1922
+  _globals['_WATCHRESPONSE']._serialized_end=2114
+  _globals['_ROOMSTATUS']._serialized_start=2117
+  _globals['_ROOMSTATUS']._serialized_end=2303
+  _globals['_SESSIONSTATUS']._serialized_start=2306
+  _globals['_SESSIONSTATUS']._serialized_end=2486
+  _globals['_BREAKERSTATUS']._serialized_start=2488
+  _globals['_BREAKERSTATUS']._serialized_end=2592
+  _globals['_TAILLOGSREQUEST']._serialized_start=2594
+  _globals['_TAILLOGSREQUEST']._serialized_end=2665
+  _globals['_TAILLOGSRESPONSE']._serialized_start=2667
+  _globals['_TAILLOGSRESPONSE']._serialized_end=2740
+  _globals['_LOGLINE']._serialized_start=2743
+  _globals['_LOGLINE']._serialized_end=2969
+  _globals['_LOGLINE_FIELDSENTRY']._serialized_start=2924
+  _globals['_LOGLINE_FIELDSENTRY']._serialized_end=2969
+  _globals['_OPSSERVICE']._serialized_start=2972
+  _globals['_OPSSERVICE']._serialized_end=4115
 # @@protoc_insertion_point(module_scope)

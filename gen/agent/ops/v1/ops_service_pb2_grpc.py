@@ -80,6 +80,11 @@ class OpsServiceStub:
                 request_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchRequest.SerializeToString,
                 response_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.TailLogs = channel.unary_stream(
+                '/agent.ops.v1.OpsService/TailLogs',
+                request_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsRequest.SerializeToString,
+                response_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsResponse.FromString,
+                _registered_method=True)
 
 
 class OpsServiceServicer:
@@ -150,6 +155,14 @@ class OpsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TailLogs(self, request, context):
+        """TailLogs sends the room's last log lines, then each new one. A caller that
+        reads too slowly misses lines and is told how many; the room never waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OpsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +210,11 @@ def add_OpsServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchRequest.FromString,
                     response_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchResponse.SerializeToString,
+            ),
+            'TailLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailLogs,
+                    request_deserializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsRequest.FromString,
+                    response_serializer=agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -443,6 +461,33 @@ class OpsService:
             '/agent.ops.v1.OpsService/Watch',
             agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchRequest.SerializeToString,
             agent_dot_ops_dot_v1_dot_ops__service__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/agent.ops.v1.OpsService/TailLogs',
+            agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsRequest.SerializeToString,
+            agent_dot_ops_dot_v1_dot_ops__service__pb2.TailLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

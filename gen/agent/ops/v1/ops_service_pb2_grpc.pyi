@@ -56,6 +56,10 @@ class OpsServiceStub:
     """
     Watch: _grpc.UnaryStreamMultiCallable[_ops_service_pb2.WatchRequest, _ops_service_pb2.WatchResponse]
     """Watch sends a snapshot of the room at once and then every second."""
+    TailLogs: _grpc.UnaryStreamMultiCallable[_ops_service_pb2.TailLogsRequest, _ops_service_pb2.TailLogsResponse]
+    """TailLogs sends the room's last log lines, then each new one. A caller that
+    reads too slowly misses lines and is told how many; the room never waits.
+    """
 
 @_typing.type_check_only
 class OpsServiceAsyncStub(OpsServiceStub):
@@ -82,6 +86,10 @@ class OpsServiceAsyncStub(OpsServiceStub):
     """
     Watch: _aio.UnaryStreamMultiCallable[_ops_service_pb2.WatchRequest, _ops_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Watch sends a snapshot of the room at once and then every second."""
+    TailLogs: _aio.UnaryStreamMultiCallable[_ops_service_pb2.TailLogsRequest, _ops_service_pb2.TailLogsResponse]  # type: ignore[assignment]
+    """TailLogs sends the room's last log lines, then each new one. A caller that
+    reads too slowly misses lines and is told how many; the room never waits.
+    """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
     """OpsService shows and mends one room."""
@@ -159,5 +167,15 @@ class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ops_service_pb2.WatchResponse], _abc.AsyncIterator[_ops_service_pb2.WatchResponse]]:
         """Watch sends a snapshot of the room at once and then every second."""
+
+    @_abc_1.abstractmethod
+    def TailLogs(
+        self,
+        request: _ops_service_pb2.TailLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ops_service_pb2.TailLogsResponse], _abc.AsyncIterator[_ops_service_pb2.TailLogsResponse]]:
+        """TailLogs sends the room's last log lines, then each new one. A caller that
+        reads too slowly misses lines and is told how many; the room never waits.
+        """
 
 def add_OpsServiceServicer_to_server(servicer: OpsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from bench.result import DIRECTORY, Ratio, Result
+from bench.result import DIRECTORY, Result
 from bench.stt import activity, interims, ours, peer, room, throughput
 from bench.stt.calls import Call, make_calls, whole_tracks
 from bench.stt.capacity import LATEST_SECONDS, Search, search
 from bench.stt.delay import Trial
+from bench.stt.ratios import ratios
 from kit.telemetry import logs
+
+PARTS = ("throughput", "interims", "calls", "room")
 
 _ENDS_PER_SECOND = 0.15
 """Ends of speech on one track of the interviews, about."""
@@ -24,6 +27,7 @@ _LONGEST_FACTOR = 3.0
 class Scale:
     """How long the measuring takes, and how fine it is."""
 
+    parts: tuple[str, ...]
     rounds: int
     track_seconds: float
     """Beginning of each track that the throughput and the interims are measured on."""
@@ -37,8 +41,8 @@ class Scale:
     """For which the room is held."""
 
 
-QUICK = Scale(1, 45.0, 12.0, 0.35, all_peers=False, room_calls=8, minutes=0.5)
-FULL = Scale(3, 137.0, 30.0, 0.15, all_peers=True, room_calls=12, minutes=3.0)
+QUICK = Scale(PARTS, 1, 45.0, 12.0, 0.35, all_peers=False, room_calls=8, minutes=0.5)
+FULL = Scale(PARTS, 3, 137.0, 30.0, 0.15, all_peers=True, room_calls=12, minutes=3.0)
 
 
 def _calls(count: int, scale: Scale) -> list[Call]:
@@ -77,10 +81,11 @@ async def _most_calls(loaded: ours.Loaded, scale: Scale, say: Callable[[str], No
 
 
 async def measure(scale: Scale) -> Result:
-    """Measure everything on one model that is loaded once."""
+    """Measure what is asked for, on one model that is loaded once; all but the throughput only once."""
     settings = {
-        "model": "tiny-whisper, ours", "rounds": scale.rounds, "trial_seconds": scale.trial_seconds,
-        "minutes": scale.minutes, "latest_seconds": LATEST_SECONDS, "room_calls": scale.room_calls,
+        "model": "tiny-whisper, ours", "parts": list(scale.parts), "rounds": scale.rounds,
+        "trial_seconds": scale.trial_seconds, "minutes": scale.minutes, "latest_seconds": LATEST_SECONDS,
+        "room_calls": scale.room_calls,
     }  # fmt: skip
     result = Result("stt", settings)
     began = perf_counter()
@@ -89,71 +94,39 @@ async def measure(scale: Scale) -> Result:
         print(f"[{perf_counter() - began:5.0f} s] {line}", flush=True)
 
     tracks = [each.beginning(scale.track_seconds) for each in whole_tracks()]
+    once: dict[str, dict[str, float]] = {}
     async with ours.loaded() as loaded:
-        work = await asyncio.to_thread(throughput.cut, tracks)
-        bare = await asyncio.to_thread(throughput.Bare, os.cpu_count() or 1)
-        for turn in range(scale.rounds):
-            result.rounds.append(await throughput.measure_round(loaded, bare, work, turn))
-            say(f"throughput, round {turn + 1} of {scale.rounds}")
-        once: dict[str, dict[str, float]] = {"vad": {"streams_per_core": activity.streams_per_core(tracks)}}
-        _, heard, _ = await ours.hold(loaded, tracks)
-        once["interims"] = interims.figures(heard, tracks)
-        say("interims heard")
-        for name, found in (await _most_calls(loaded, scale, say)).items():
-            once[name] = {
-                "calls": float(found.most), "p95_s": found.p95_seconds, "runs": float(len(found.trials)),
-            }  # fmt: skip
-    log = DIRECTORY / "stt" / "room.log"
-    once["room"] = await asyncio.to_thread(room.measure, make_calls(scale.room_calls, 120.0), scale.minutes, log)
-    # Measured once: the same in every round.
+        if "throughput" in scale.parts:
+            work = await asyncio.to_thread(throughput.cut, tracks)
+            bare = await asyncio.to_thread(throughput.Bare, os.cpu_count() or 1)
+            for turn in range(scale.rounds):
+                result.rounds.append(await throughput.measure_round(loaded, bare, work, turn))
+                say(f"throughput, round {turn + 1} of {scale.rounds}")
+        if "interims" in scale.parts:
+            once["vad"] = {"streams_per_core": activity.streams_per_core(tracks)}
+            _, heard, _ = await ours.hold(loaded, tracks)
+            once["interims"] = interims.figures(heard, tracks)
+            say("interims heard")
+        if "calls" in scale.parts:
+            for name, found in (await _most_calls(loaded, scale, say)).items():
+                once[name] = {
+                    "calls": float(found.most), "p95_s": found.p95_seconds, "runs": float(len(found.trials)),
+                }  # fmt: skip
+    if "room" in scale.parts:
+        log = DIRECTORY / "stt" / "room.log"
+        calls = make_calls(scale.room_calls, 120.0)
+        once["room"] = await asyncio.to_thread(room.measure, calls, scale.minutes, log)
+    result.rounds = result.rounds or [{}]
     for figures in result.rounds:
         figures.update(once)
     return result
-
-
-def ratios(result: Result) -> dict[str, Ratio]:
-    """Return what the figures say."""
-    speed = "speech_seconds_per_s"
-    same = "speech per second, the same cuts, of the pool over bare faster-whisper"
-    once = result.rounds[0]
-    hints, process = once["interims"], once["room"]
-    found = {
-        "pool_vs_one_by_one": result.ratio(("pool", speed), ("bare_one_by_one", speed), f"{same}, one after another"),
-        "pool_vs_batched": result.ratio(("pool", speed), ("bare_batched", speed), f"{same}, its batched pipeline"),
-        "pool_vs_in_parallel": result.ratio(
-            ("pool", speed), ("bare_in_parallel", speed), f"{same}, called from as many threads as there are cores"
-        ),
-        "pool_vs_whole_tracks": result.ratio(
-            ("pool", speed), ("bare_whole_tracks", speed),
-            "the same against whole files, thirty seconds of speech to a window: what a final per utterance costs",
-        ),
-        "calls_vs_peer": result.ratio(
-            ("ours", "calls"), ("peer", "calls"),
-            f"live calls with 19 of 20 texts within {LATEST_SECONDS:g} s of the end of speech, over a lock per model "
-            "and the buffer read again every second; its text counts when it is first shown, ours when it is final",
-        ),
-        "interim_lag_s": Ratio(hints["firm_lag_p50_s"], "median seconds from the end of a word to its standing firm"),
-        "interims_rewritten": Ratio(hints["rewritten_share"], "share of interims that change text that was shown"),
-        "finals_contradicted": Ratio(hints["contradicted"], "finals that take back a firm word"),
-        "vad_streams_per_core": Ratio(once["vad"]["streams_per_core"], "live tracks that one core endpoints"),
-        "memory_per_call_mb": Ratio(process["per_call_mb"], "memory that a call adds to the room"),
-        "memory_slope": Ratio(
-            process["slope_share_per_minute"], f"share by which it grows a minute, over {process['minutes']:g} minutes"
-        ),
-        "calls_per_core": Ratio(
-            process["calls_per_core"], "calls to a core as the room's process took it, through gRPC, interims at full"
-        ),
-    }  # fmt: skip
-    meanings = {"peer_at_once": "reading again at once, as the original does", "peer_tuned": "a tuned one"}
-    for name in meanings.keys() & once.keys():
-        found[f"calls_vs_{name}"] = result.ratio(("ours", "calls"), (name, "calls"), f"the same over {meanings[name]}")
-    return found
 
 
 def main() -> None:
     """Measure, write, show."""
     parser = argparse.ArgumentParser(prog="python -m bench.stt", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about five minutes, rougher")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part alone; repeatable")
     parser.add_argument("--rounds", type=int, help=f"of the throughput; {FULL.rounds}")
     parser.add_argument("--seconds", type=float, help=f"of one paced run; {FULL.trial_seconds:g}")
     parser.add_argument(
@@ -164,6 +137,7 @@ def main() -> None:
     usual = QUICK if options.quick else FULL
     scale = replace(
         usual,
+        parts=tuple(options.only or PARTS),
         rounds=options.rounds or usual.rounds,
         trial_seconds=options.seconds or usual.trial_seconds,
         minutes=options.minutes or usual.minutes,

@@ -1,4 +1,4 @@
-"""The third-party requirements of one room's extra, extras within extras resolved: one per line."""
+"""The third-party requirements of some extras, extras within extras resolved: one per line."""
 
 import re
 import sys
@@ -6,12 +6,12 @@ import tomllib
 from pathlib import Path
 
 
-def requirements(extra: str) -> list[str]:
-    """Return the project's own dependencies and those of `extra`, without the project itself."""
+def requirements(extras: list[str]) -> list[str]:
+    """Return the project's own dependencies and those of `extras`, without the project itself."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = re.compile(rf"{re.escape(project['name'])}\[(.+)\]")
     found = set(project["dependencies"])
-    waiting = [extra]
+    waiting = list(extras)
     while waiting:
         for requirement in project["optional-dependencies"][waiting.pop()]:
             if inner := own.fullmatch(requirement):
@@ -22,4 +22,4 @@ def requirements(extra: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(sys.argv[1])))
+    print("\n".join(requirements(sys.argv[1:])))

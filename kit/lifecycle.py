@@ -11,8 +11,9 @@ from typing import NoReturn
 
 from kit.errors import Unavailable
 from kit.rpc import event_engine
-from kit.settings import CoreSettings, SettingsError, load
+from kit.settings import AuthSettings, CoreSettings, SettingsError, load
 from kit.telemetry import logs
+from kit.telemetry.masking import Masking
 
 _STOP_SECONDS = 60.0
 
@@ -109,7 +110,19 @@ def _configure_logs(room: str) -> None:
     except SettingsError:
         logs.configure(room)  # `main` reads the same section and reports its problems with all others
     else:
-        logs.configure(room, core.log_level, core.log_format)
+        logs.configure(room, core.log_level, core.log_format, masking=_masking(core))
+
+
+def _masking(core: CoreSettings) -> Masking | None:
+    """Return what masks personal data, with a key that all rooms have if they have any."""
+    if not core.pii_masking_enabled:
+        return None
+    try:
+        (auth,) = load(AuthSettings)
+    except SettingsError:
+        return Masking()  # `main` reports it
+    shared = auth.shared_by_rooms
+    return Masking(shared[0].get_secret_value() if shared else "")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

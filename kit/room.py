@@ -12,7 +12,7 @@ from kit.ops.readiness import ReadinessWatch
 from kit.ops.servicer import Ops, ops_rpc_service
 from kit.ops.sources import Check, OpsSources, Readiness, always_ready
 from kit.rpc.server import MAX_RECEIVE_BYTES, RpcServer, RpcService, open_server
-from kit.settings import RpcSettings, TelemetrySettings
+from kit.settings import RpcSettings, TelemetrySettings, TlsSettings
 from kit.telemetry.metrics import open_metrics
 from kit.telemetry.traces import open_traces
 
@@ -55,6 +55,8 @@ async def open_room(
     max_receive_bytes: int = MAX_RECEIVE_BYTES,
     audit: AuditSink | None = None,
     origins: Origins | None = None,
+    tls: TlsSettings | None = None,
+    client_certificates: bool = True,
 ) -> AsyncIterator[Room]:
     """Run a room's server for the block; `await room.stopped()` in it.
 
@@ -76,6 +78,8 @@ async def open_room(
         max_receive_bytes: largest request.
         audit: keeps the decisions about access; the log alone if None.
         origins: reads which HTTP request a call stands for; none is believed if None.
+        tls: certificates of the room; what the process's GRPC_TLS_* say if None.
+        client_certificates: whether callers must show a certificate too, when TLS is on.
 
     Raises:
         StartError: an address is taken, or a check failed and `fail_fast`.
@@ -103,13 +107,16 @@ async def open_room(
                     max_receive_bytes=max_receive_bytes,
                     audit=audit,
                     origins=origins,
+                    tls=tls,
+                    client_certificates=client_certificates,
                     grace_seconds=grace_seconds,
                     serving=False,  # until the first checks have passed
                 )
             )
 
         async def ready() -> Sequence[Check]:
-            return [*await auth.checks(), *await readiness()]
+            certificate = server.tls.files.checks() if server.tls else []
+            return [*await auth.checks(), *certificate, *await readiness()]
 
         watch = ReadinessWatch(ready, server.health, interval_seconds=rpc.readiness_interval_seconds)
         ops.attach(server, watch)

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
     "Every room": "kit.settings.sections",
     "Identity": "kit.settings.identity",
+    "TLS between rooms": "kit.settings.tls",
     "Secrets": "kit.settings.vault",
     "Rooms that hold blobs": "kit.settings.storage",
     "The audit trail, in every room": "kit.audit.settings",
@@ -28,6 +29,7 @@ MODULES = {
     "report": "services.report.settings",
     "gateway": "gateway.settings",
     "agent-console": "tui.settings",
+    "agent-console serve-ssh": "tui.ssh.settings",
 }
 # What a newcomer must set for containers; everything else has a default that is safe.
 MINIMUM = {

@@ -31,8 +31,9 @@ class Origin:
     @classmethod
     def of(cls, method: str, path: str) -> Self:
         """Return the origin of a request; what cannot travel as metadata is shown as `?`, a long path is cut."""
-        shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in path)
-        return cls(method, shown[:_MAX_PATH_CHARACTERS])
+        if not (path.isascii() and path.isprintable()):
+            path = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in path)
+        return cls(method, path[:_MAX_PATH_CHARACTERS])
 
 
 class Origins:

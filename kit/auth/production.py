@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from kit.ops.sources import Check
-from kit.settings import AuthSettings, CoreSettings, VaultSettings, load
+from kit.settings import AuthSettings, CoreSettings, TlsSettings, VaultSettings, load
 
 
 def refusals(auth: AuthSettings, core: CoreSettings) -> list[Check]:
@@ -19,6 +19,8 @@ def refusals(auth: AuthSettings, core: CoreSettings) -> list[Check]:
         if not held:
             failed.append(Check(name, False, message))
 
+    (tls,) = load(TlsSettings)
+    need(not tls.refusal(is_prod=True), "grpc_tls", tls.refusal(is_prod=True))
     jwt = auth.auth_mode == "jwt"
     need(
         jwt or not auth.auth_require_jwt_in_prod,

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kit.db.url import parse_url
+from kit.db.wall import WallMissing, keep_wall
 from kit.errors import Unavailable
 
 
@@ -21,6 +23,8 @@ class DatabaseUnavailable(Unavailable):
 
 class Database:
     """Transactions on a pool.
+
+    Each touches the rows of the tenant that is in scope when it begins (`kit.db.tenancy`), and of no other.
 
     `begin` and `connect` raise DatabaseUnavailable, from inside the block too, when the server is away, refuses,
     cancels, or the pool has nothing free in time. Errors of the statements themselves stay SQLAlchemy's.
@@ -95,6 +99,7 @@ async def open_database(
         max_overflow=0,
         pool_timeout=wait_seconds,
     )
+    keep_wall(engine)
     try:
         yield Database(engine)
     finally:
@@ -106,8 +111,10 @@ async def _available(opened: AbstractAsyncContextManager[AsyncConnection]) -> As
     try:
         async with opened as connection:
             yield connection
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError) as error:
         raise DatabaseUnavailable(sqlstate=_sqlstate(error)) from error
+    except WallMissing as error:
+        raise DatabaseUnavailable(str(error)) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable(sqlstate=_sqlstate(error)) from error
@@ -115,4 +122,4 @@ async def _available(opened: AbstractAsyncContextManager[AsyncConnection]) -> As
 
 
 def _sqlstate(error: Exception) -> str:
-    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""

@@ -3,6 +3,7 @@
 from agent.ops.v1 import ops_service_pb2 as ops
 from kit.auth.principal import current_principal
 from kit.errors import InvalidArgument
+from kit.ops.payloads import payload_text
 from kit.ops.sources import JobOrder, JobRow, Jobs
 from kit.rpc.pages import PageTokenInvalid, page_size, read_token, write_token
 from kit.telemetry import logs
@@ -79,6 +80,7 @@ def _message(row: JobRow) -> ops.Job:
         attempts=row.attempts,
         max_attempts=row.max_attempts,
         last_error=row.last_error,
+        payload=payload_text(row.payload),
     )
     message.create_time.FromDatetime(row.create_time)
     return message

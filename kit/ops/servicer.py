@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -9,11 +10,13 @@ from agent.ops.v1 import ops_service_pb2 as ops
 from agent.ops.v1.ops_service_pb2_grpc import OpsServiceServicer, add_OpsServiceServicer_to_server
 from kit.ops.audit import list_audit_events, record_audit
 from kit.ops.jobs import drop_job, list_jobs, requeue_job
+from kit.ops.logs import Wanted, tail_logs
 from kit.ops.process import ProcessorMeter, memory_mib, pid, program_version
 from kit.ops.readiness import ReadinessWatch
 from kit.ops.sources import OpsSources
 from kit.rpc.server import RpcServer, RpcService
 from kit.telemetry import logs
+from kit.telemetry.log_tail import unheard
 
 _SNAPSHOT_SECONDS = 1.0
 _SOURCE_SECONDS = 2.0
@@ -81,6 +84,13 @@ class Ops(OpsServiceServicer):
                     await self._draining.wait()
             except TimeoutError:
                 continue
+
+    async def TailLogs(self, request: ops.TailLogsRequest, context: Any) -> AsyncIterator[ops.TailLogsResponse]:
+        wanted = Wanted.of(request)
+        with unheard():  # what sending lines writes at "debug" would be the next lines to send
+            async with aclosing(tail_logs(self._room, self._sources.logs, wanted, self._draining)) as responses:
+                async for response in responses:
+                    yield response
 
     async def _snapshot(self, meter: ProcessorMeter) -> ops.WatchResponse:
         errors: list[str] = []

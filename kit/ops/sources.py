@@ -1,14 +1,15 @@
 """What a room tells its operator; a room passes the sources it has and leaves out the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.ops.v1 import ops_service_pb2 as ops
 from kit.audit.chain import ChainedDecision
 from kit.audit.decision import Decision
 from kit.errors import NotFound, Unimplemented
+from kit.telemetry.log_tail import PROCESS, LogTail
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Queues(Protocol):
 
 
 class JobRow(Protocol):
-    """A job as operators see it: without its payload."""
+    """A job as operators see it: of its payload only what may be shown."""
 
     @property
     def id(self) -> str: ...
@@ -63,6 +64,8 @@ class JobRow(Protocol):
     def attempts(self) -> int: ...
     @property
     def max_attempts(self) -> int: ...
+    @property
+    def payload(self) -> Mapping[str, Any]: ...
     @property
     def last_error(self) -> str: ...
     @property
@@ -212,3 +215,4 @@ class OpsSources:
     storage: Storage = field(default=no_storage)
     audit: AuditLog = field(default_factory=NoAuditLog)
     detail: Detail = field(default=no_detail)
+    logs: LogTail = PROCESS

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from kit.db.engine import Database
+from kit.db.tenancy import across_tenants
 from kit.queue.errors import describe
 from kit.queue.job import QueueStats
 from kit.queue.queue import read_stats
@@ -33,9 +34,10 @@ async def count_queues(database: Database, queues: Sequence[str], *, seconds: fl
 
 async def _count(database: Database, queue: str, seconds: float) -> QueueStats:
     try:
-        async with asyncio.timeout(seconds + _LOST_SECONDS), database.begin() as connection:
-            await connection.execute(_LIMIT, {"milliseconds": str(int(seconds * 1000))})
-            (stats,) = await read_stats(connection, [queue])
+        with across_tenants():
+            async with asyncio.timeout(seconds + _LOST_SECONDS), database.begin() as connection:
+                await connection.execute(_LIMIT, {"milliseconds": str(int(seconds * 1000))})
+                (stats,) = await read_stats(connection, [queue])
         if not 0 <= stats.oldest_age_seconds <= _LARGEST:
             raise ValueError
         return stats

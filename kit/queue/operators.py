@@ -1,13 +1,14 @@
 """The queues of a room as its operators see and mend them: counts, pages of jobs, orders that bear repetition."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.ops.v1 import ops_service_pb2 as ops
 from kit.db.engine import Database, DatabaseUnavailable
+from kit.db.tenancy import across_tenants
 from kit.ops.sources import JobOrder
 from kit.queue import queue as jobs
 from kit.queue.counting import count_queues
@@ -44,12 +45,12 @@ class RoomQueues:
         """See `kit.ops.sources.Jobs`."""
         if queue not in self._queues:
             raise QueueNotFound(queue=queue)
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             return await jobs.list_jobs(connection, queue, state=state, before=before, limit=limit)
 
     async def requeue(self, order: JobOrder) -> Job:
         """See `kit.ops.sources.Jobs`."""
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             if await self._repeated(connection, "RequeueJob", order):
                 return await self._ours(connection, order)
             await self._ours(connection, order)
@@ -61,13 +62,20 @@ class RoomQueues:
 
     async def drop(self, order: JobOrder) -> Job | None:
         """See `kit.ops.sources.Jobs`."""
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             if await self._repeated(connection, "DropJob", order):
                 return None
             job = await self._ours(connection, order)
             await jobs.drop(connection, order.job_id, expected_state=order.expected_state)
             await self._remember(connection, "DropJob", order)
         return job
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction on the queues, which operators see whole."""
+        with across_tenants():
+            async with self._database.begin() as connection:
+                yield connection
 
     async def _ours(self, connection: AsyncConnection, order: JobOrder) -> Job:
         job = await jobs.get_job(connection, order.job_id)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.clock import monotonic
 from kit.db.engine import Database, DatabaseUnavailable
+from kit.db.tenancy import across_tenants, within
 from kit.errors import AppError
 from kit.queue import claims
 from kit.queue.backoff import Backoff
@@ -59,8 +60,8 @@ async def open_worker(
 
     A handler that returns has done its job; one that raises is tried again after a rest, until the attempts are used
     up. It may run again after it did its work (a crash before the last write), so its effects must bear repetition.
-    It is cancelled when its lease is lost, when it takes too long, and at the end of the grace; in that last case
-    the job goes back uncounted.
+    It works within its job's tenant. It is cancelled when its lease is lost, when it takes too long, and at the end of
+    the grace; in that last case the job goes back uncounted.
 
     Args:
         database: pool with at least three connections to spare.
@@ -168,6 +169,13 @@ class Worker:
         await asyncio.wait({running.task})
         return True
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction on the queue, which is everybody's."""
+        with across_tenants():
+            async with self._database.begin() as connection:
+                yield connection
+
     async def _claim(self) -> None:
         while not self._stopping:
             self._wake.clear()
@@ -184,7 +192,7 @@ class Worker:
             await _first(self._wake, self._poll_seconds)
 
     async def _take(self, limit: int) -> list[Job]:
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             return await claims.claim(
                 connection, self._queue, self._handlers.keys(),
                 worker=self.name, lease_seconds=self._lease_seconds, limit=limit,
@@ -195,7 +203,7 @@ class Worker:
             return None
         asked = monotonic()
         try:
-            async with self._database.begin() as connection:
+            async with self._transaction() as connection:
                 job = await claims.claim_one(
                     connection, self._queue, self._handlers.keys(), job_id,
                     worker=self.name, lease_seconds=self._lease_seconds,
@@ -221,6 +229,7 @@ class Worker:
             with (
                 logs.bind(queue=job.queue, job_id=job.id, job_kind=job.kind),
                 traces.span(f"{job.queue}.{job.kind}", parent=parent),
+                within(job.tenant_id),
             ):
                 async with asyncio.timeout(self._job_seconds):
                     following = await self._handlers[job.kind](job)
@@ -271,7 +280,7 @@ class Worker:
 
     async def _settle(self, job: Job, error: Exception | None) -> str:
         try:
-            async with self._database.begin() as connection:
+            async with self._transaction() as connection:
                 outcome = await self._write_outcome(connection, job, error)
         except JobLost:
             outcome = "lost"
@@ -327,7 +336,7 @@ class Worker:
             log.error("job_burial_failed", job_id=job.id, queue=job.queue, job_kind=job.kind, exc_info=problem)
 
     async def _put_back(self, job: Job) -> str:
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             return "released" if await claims.release(connection, job) else "lost"
 
     async def _keep_leases(self) -> None:
@@ -338,7 +347,7 @@ class Worker:
                 continue
             asked = monotonic()
             try:
-                async with asyncio.timeout(self._lease_seconds / 3), self._database.begin() as connection:
+                async with asyncio.timeout(self._lease_seconds / 3), self._transaction() as connection:
                     kept = await claims.extend(
                         connection, [one.job for one in mine], worker=self.name, lease_seconds=self._lease_seconds
                     )
@@ -367,7 +376,7 @@ class Worker:
         while True:
             try:
                 await self._reclaim()
-                async with self._database.begin() as connection:
+                async with self._transaction() as connection:
                     await claims.prune(connection, self._queue, after_seconds=_DONE_KEPT_SECONDS)
             except DatabaseUnavailable as error:
                 log.warning("queue_unavailable", queue=self._queue, error=describe(error))
@@ -379,11 +388,11 @@ class Worker:
             await asyncio.sleep(self._lease_seconds / 3)
 
     async def _reclaim(self) -> None:
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             expired = await claims.find_expired(connection, self._queue)
         for job in expired:
             try:
-                async with self._database.begin() as connection:
+                async with self._transaction() as connection:
                     if job.attempts >= job.max_attempts:
                         await self._tell_dead(connection, job, claims.WORKER_LOST)
                     state = await claims.expire(connection, job)

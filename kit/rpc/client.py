@@ -18,8 +18,12 @@ from opentelemetry.trace import StatusCode as SpanStatus
 from kit.auth.outgoing import CARRIERS, Credential, header
 from kit.auth.principal import TENANT_ID, find_principal
 from kit.ids import new_id
+from kit.rpc.certificates import CertificateFiles, Material
+from kit.rpc.credentials import channel_credentials, process_tls
 from kit.rpc.edge import REQUEST_ID
+from kit.rpc.renewing import RenewingChannel
 from kit.rpc.scope import current_scope
+from kit.settings import SettingsError, TlsSettings
 from kit.settings.target import channel_target
 from kit.telemetry import trace_context, traces
 from kit.telemetry.trace_context import TraceContext
@@ -42,6 +46,8 @@ async def open_channel(
     max_receive_bytes: int = MAX_RECEIVE_BYTES,
     tracer: Tracer | None = None,
     instrumentation: Instrumentation | None = None,
+    tls: TlsSettings | None = None,
+    tenant_id: str | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel for the block. Calls that are open at its end are cancelled.
 
@@ -52,11 +58,15 @@ async def open_channel(
         max_receive_bytes: largest response.
         tracer: makes the spans; the process's own if None.
         instrumentation: makes the spans of unary calls; OpenTelemetry's if None and OTEL_ENABLED.
+        tls: certificates and whom to believe; what the process's GRPC_TLS_* say if None.
+        tenant_id: tenant to act for where no call is being served; None names none.
 
     Raises:
         ValueError: the target is not one, see `kit.settings.target`.
+        SettingsError: TLS is on and a file of it is not in order.
     """
     name = channel_target(target)
+    tls = tls or process_tls()
     if instrumentation is None:
         instrumentation = traces.unary_instrumentation()
     options: list[tuple[str, Any]] = [
@@ -71,19 +81,50 @@ async def open_channel(
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.service_config", _SERVICE_CONFIG),
     ]
-    async with grpc.aio.insecure_channel(name, options=options, interceptors=list(instrumentation)) as channel:
-        yield RoomChannel(channel, api_key, tracer or traces.default_tracer(), instrumented=bool(instrumentation))
+    async with _dialled(name, options, list(instrumentation), tls) as channel:
+        yield RoomChannel(
+            channel,
+            api_key,
+            tracer or traces.default_tracer(),
+            instrumented=bool(instrumentation),
+            tenant_id=tenant_id,
+        )
+
+
+def _dialled(
+    name: str, options: list[tuple[str, Any]], interceptors: list[grpc.aio.ClientInterceptor], tls: TlsSettings
+) -> grpc.aio.Channel:
+    if not tls.on:
+        return grpc.aio.insecure_channel(name, options=options, interceptors=interceptors)
+    if tls.server_name:
+        options = [*options, ("grpc.ssl_target_name_override", tls.server_name)]
+    elif "," in name:
+        raise SettingsError(
+            [f"GRPC_TLS_SERVER_NAME: needed for a target of several addresses ({name}), whose certificates bear it"]
+        )
+
+    def dial(material: Material) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(name, channel_credentials(material), options=options, interceptors=interceptors)
+
+    return RenewingChannel(CertificateFiles(tls), dial)
 
 
 class RoomChannel(grpc.aio.Channel):
     """A channel whose calls carry what this process has to say about itself."""
 
     def __init__(
-        self, inner: grpc.aio.Channel, api_key: Credential | None, tracer: Tracer, *, instrumented: bool = False
+        self,
+        inner: grpc.aio.Channel,
+        api_key: Credential | None,
+        tracer: Tracer,
+        *,
+        instrumented: bool = False,
+        tenant_id: str | None = None,
     ) -> None:
         self._inner = inner
         self._instrumented = instrumented
         self._key = api_key
+        self._tenant_id = tenant_id
         self._tracer = tracer
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -153,6 +194,8 @@ class RoomChannel(grpc.aio.Channel):
             ours.append(header(self._key))
         if scope is not None and principal is not None and principal.via != "public":
             ours.append((TENANT_ID, principal.tenant_id))
+        elif self._tenant_id:
+            ours.append((TENANT_ID, self._tenant_id))
         return [pair for pair in ours if pair[0] not in keys]
 
     def _end_span(self, span: Span, call: grpc.aio.Call) -> None:

@@ -19,7 +19,8 @@ from opentelemetry.trace import StatusCode as SpanStatus
 from structlog.contextvars import bind_contextvars
 
 from kit.auth.gate import Gate
-from kit.auth.principal import set_principal
+from kit.auth.principal import Principal, set_principal
+from kit.db import tenancy
 from kit.errors import AppError, DeadlineExceeded, Unavailable, Unimplemented
 from kit.ids import new_id
 from kit.rpc import status
@@ -102,7 +103,7 @@ class Edge(AsyncServerInterceptor):
         started = monotonic()
         code = grpc.StatusCode.OK
         try:
-            set_principal(await self._gate.admit(method_name, metadata))
+            _work_for(await self._gate.admit(method_name, metadata))
             if isinstance(request, AppError):
                 raise request  # it could not be read
             response = await way.run(request, ours)
@@ -213,6 +214,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _peer_is_gone(error: BaseException) -> bool:
     """Whether a read or write failed because the call is over on the other side."""
     return isinstance(error, grpc.aio.InternalError)
+
+
+def _work_for(caller: Principal) -> None:
+    set_principal(caller)
+    if caller.via != "public":  # strangers are nobody's
+        tenancy.enter(caller.tenant_id)
 
 
 def _code_set(inner: "grpc.aio.ServicerContext[Any, Any]") -> grpc.StatusCode:

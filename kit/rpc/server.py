@@ -20,7 +20,9 @@ from kit.auth.gate import Gate
 from kit.auth.policy import FIXED, Rule, read_rules
 from kit.lifecycle import StartError
 from kit.rpc import health
+from kit.rpc.credentials import ServerTls, process_tls, server_tls
 from kit.rpc.edge import Edge, runner
+from kit.settings import TlsSettings
 from kit.telemetry import logs, traces
 from kit.telemetry.metrics import split_address
 
@@ -49,10 +51,18 @@ class RpcServer:
     """A server that is listening."""
 
     def __init__(
-        self, server: grpc.aio.Server, edge: Edge, health: health.Health, draining: asyncio.Event, host: str, port: int
+        self,
+        server: grpc.aio.Server,
+        edge: Edge,
+        health: health.Health,
+        draining: asyncio.Event,
+        host: str,
+        port: int,
+        tls: ServerTls | None = None,
     ) -> None:
         self.host = host
         self.port = port
+        self.tls = tls
         self.health = health
         self.draining = draining
         self._server = server
@@ -103,6 +113,8 @@ async def open_server(
     tracer: Tracer | None = None,
     audit: AuditSink | None = None,
     origins: Origins | None = None,
+    tls: TlsSettings | None = None,
+    client_certificates: bool = True,
 ) -> AsyncIterator[RpcServer]:
     """Serve for the block; at its end open calls get `grace_seconds`, unless the server was drained before.
 
@@ -119,12 +131,17 @@ async def open_server(
         tracer: makes the spans; the process's own if None.
         audit: keeps the decisions about access; the log alone if None.
         origins: reads which HTTP request a call stands for; none is believed if None.
+        tls: certificates of the server; what the process's GRPC_TLS_* say if None.
+        client_certificates: whether callers must show a certificate too, when TLS is on and GRPC_TLS_CLIENT_AUTH
+            does not say otherwise.
 
     Raises:
         StartError: the address is taken, not this machine's, or none.
+        SettingsError: TLS is on and a file of it is not in order.
         PolicyError: the contract does not say who may call an RPC.
         TypeError: a handler is not asynchronous.
     """
+    secured = server_tls(tls or process_tls(), client_certificates=client_certificates)
     gate = Gate(auth, _rules(services), audit, origins)
     edge = Edge(room, gate, tracer or traces.default_tracer())
     server = grpc.aio.server(interceptors=[edge], options=_options(max_receive_bytes))
@@ -136,12 +153,12 @@ async def open_server(
     if reflection:
         shown = aio_reflection.ReflectionServicer([*names, health.SERVICE, _REFLECTION])
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(shown, server)  # type: ignore[no-untyped-call]
-    host, port = _bind(server, listen)
-    opened = RpcServer(server, edge, statuses, draining or asyncio.Event(), host, port)
+    host, port = _bind(server, listen, secured)
+    opened = RpcServer(server, edge, statuses, draining or asyncio.Event(), host, port, secured)
     async with asyncio.timeout(_START_SECONDS):
         await server.start()
     await statuses.set_serving(serving)
-    log.info("rpc_listening", address=opened.address)
+    log.info("rpc_listening", address=opened.address, tls=str(secured) if secured else "off")
     try:
         yield opened
     finally:
@@ -158,10 +175,11 @@ def _rules(services: Sequence[RpcService]) -> Mapping[str, Rule]:
     return rules
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> tuple[str, int]:
+def _bind(server: grpc.aio.Server, listen: str, tls: ServerTls | None) -> tuple[str, int]:
     split_address(listen)  # gRPC itself takes port 65536 for port 0
     try:
-        return listen.rpartition(":")[0], server.add_insecure_port(listen)
+        port = server.add_secure_port(listen, tls.credentials()) if tls else server.add_insecure_port(listen)
+        return listen.rpartition(":")[0], port
     except RuntimeError as error:
         raise StartError(f"cannot listen on {listen}: the address is taken or not one of this machine") from error
 

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from kit.errors import AppError, InvalidArgument
+from kit.rpc.handshake import handshake_problem
 
 Status: TypeAlias = status_pb2.Status
 DOMAIN = "agent"
@@ -81,7 +82,11 @@ async def abort_with(context: Abortable, status: Status) -> NoReturn:
 
 def error_of(error: grpc.aio.AioRpcError) -> RpcProblem:
     """Return what a failed call says, with our reason and metadata where a room of ours sent them."""
-    return problem_of(error.code(), error.details() or "", status_of(error))
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        problem = handshake_problem(details)
+        details = f"no connection: {problem}" if problem else details
+    return problem_of(code, details, status_of(error))
 
 
 def worth_retrying(error: BaseException) -> bool:

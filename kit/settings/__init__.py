@@ -15,6 +15,7 @@ from kit.settings.sections import (
 )
 from kit.settings.storage import StorageSettings
 from kit.settings.target import Target
+from kit.settings.tls import TlsSettings
 from kit.settings.vault import VaultSettings
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Target",
     "TargetSettings",
     "TelemetrySettings",
+    "TlsSettings",
     "Variable",
     "VaultSettings",
     "describe",

@@ -26,6 +26,10 @@ class CoreSettings(Section):
     """Least severe log lines to write."""
     log_format: Literal["json", "console"] = "json"
     """One JSON object per line, or coloured lines for a person."""
+    pii_masking_enabled: bool = False
+    """Whether e-mail addresses, telephone numbers, card numbers, public IP addresses and long tokens that slip into log
+    lines are replaced by pseudonyms: `<phone 5be01c7a>`, the same for the same number in every room that has the same
+    MESH_SHARED_SECRET or first service key."""
     readiness_fail_fast_in_prod: bool = True
     """Whether a failed readiness check at the start ends the process when APP_ENV=prod."""
 

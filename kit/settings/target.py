@@ -33,6 +33,21 @@ def channel_target(target: str) -> str:
     return f"{families.pop()}:{','.join(addresses)}"
 
 
+def replica_names(target: str) -> list[str]:
+    """Return the parts of a target, each of which stands for one replica or, as a name, for any number of them.
+
+    `dns:///ingest:8021` gives `ingest:8021`; what only gRPC understands is given back as it is.
+    """
+    scheme = _SCHEME.match(target)
+    if scheme is None:
+        return [part.strip() for part in target.split(",") if part.strip()]
+    if scheme[0] == "dns:":
+        return [target.rpartition("/")[2].removeprefix("dns:")]
+    if scheme[0] in ("ipv4:", "ipv6:"):
+        return target.removeprefix(scheme[0]).split(",")
+    return [target]
+
+
 def _family(address: str) -> str:
     host, _ = split_address(address)
     try:

@@ -11,7 +11,8 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from kit.telemetry import trace_context
+from kit.telemetry import log_tail, trace_context
+from kit.telemetry.masking import Masking
 
 # httpx2 would write whole addresses, and websockets whole messages, secrets in them too.
 _QUIET = (
@@ -40,7 +41,14 @@ def bind(**fields: str) -> Iterator[None]:
         yield
 
 
-def configure(room: str, level: str = "info", format: str = "json", *, stream: TextIO | None = None) -> None:  # noqa: A002
+def configure(
+    room: str,
+    level: str = "info",
+    format: str = "json",  # noqa: A002
+    *,
+    stream: TextIO | None = None,
+    masking: Masking | None = None,
+) -> None:
     """Send this process's log lines, ours and libraries', to `stream` (standard output).
 
     Args:
@@ -48,6 +56,7 @@ def configure(room: str, level: str = "info", format: str = "json", *, stream: T
         level: "debug", "info", "warning" or "error".
         format: "json" or "console".
         stream: where lines go.
+        masking: makes personal data in them unreadable; None leaves lines as they are.
     """
     output = stream or sys.stdout
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -58,11 +67,16 @@ def configure(room: str, level: str = "info", format: str = "json", *, stream: T
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=output.isatty())]
+    log_tail.PROCESS.room = room
+    render: list[Processor] = [
+        structlog.processors.format_exc_info,
+        *([masking] if masking else []),
+        log_tail.PROCESS,  # operators see a line as it is rendered; what changes one stands before
+        # The plain formatter, as the pretty one would show the values of local variables.
+        structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if format == "console"
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
-    )
+        else structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+    ]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),

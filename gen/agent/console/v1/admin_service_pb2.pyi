@@ -514,6 +514,7 @@ class Job(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Identifier of the job."""
     queue: _builtins.str
@@ -530,6 +531,8 @@ class Job(_message.Message):
     """Attempts allowed."""
     last_error: _builtins.str
     """The last error, without speech, names or secrets."""
+    payload: _builtins.str
+    """What it works on, as a JSON object; values that could be secrets are masked."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was enqueued."""
@@ -546,10 +549,11 @@ class Job(_message.Message):
         max_attempts: _builtins.int = ...,
         last_error: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        payload: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "job_id", b"job_id", "key", b"key", "kind", b"kind", "last_error", b"last_error", "max_attempts", b"max_attempts", "queue", b"queue", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "job_id", b"job_id", "key", b"key", "kind", b"kind", "last_error", b"last_error", "max_attempts", b"max_attempts", "payload", b"payload", "queue", b"queue", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

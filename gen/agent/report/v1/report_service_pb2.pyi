@@ -618,6 +618,8 @@ class Delivery(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Identifier of the delivery."""
     channel: _builtins.str
@@ -626,6 +628,10 @@ class Delivery(_message.Message):
     """State: "queued", "sent" or "failed"."""
     last_error: _builtins.str
     """The last error, without secrets."""
+    attempts: _builtins.int
+    """Times that it was tried."""
+    revision: _builtins.int
+    """Revision of the report that it delivers."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last tried."""
@@ -638,10 +644,12 @@ class Delivery(_message.Message):
         state: _builtins.str = ...,
         last_error: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        attempts: _builtins.int = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "delivery_id", b"delivery_id", "last_error", b"last_error", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "delivery_id", b"delivery_id", "last_error", b"last_error", "revision", b"revision", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

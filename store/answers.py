@@ -1,9 +1,10 @@
 """Answers that were given, by the request_id of those who asked: a repeated request gets the same one."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +12,9 @@ from store.models import idempotency_keys
 
 OPERATORS = "operators"
 """Stands for the tenant where a call belongs to none."""
+
+ANSWERS_KEPT = timedelta(days=7)
+"""A request that is repeated later than this is a new one."""
 
 _WAIT = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))")
 
@@ -45,3 +49,8 @@ class Answers:
             .values(tenant_id=self._tenant_id, scope=scope, key=request_id, response=dict(answer))
             .on_conflict_do_nothing()
         )
+
+
+async def forget_answers(connection: AsyncConnection, before: datetime) -> int:
+    """Drop the answers that were given before a moment, all tenants'; returns how many there were."""
+    return (await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.create_time < before))).rowcount

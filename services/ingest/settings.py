@@ -154,9 +154,3 @@ class RetentionSettings(Section):
     def tenant_text_days(self) -> dict[str, int]:
         """Days by tenant, for those with days of their own."""
         return {name: own.text_days for name, own in self.tenants.items() if own.text_days is not None}
-
-    @property
-    def anything(self) -> bool:
-        """Whether anything is ever erased."""
-        own = (*self.tenant_audio_days.values(), *self.tenant_text_days.values())
-        return bool(self.audio_days or self.text_days or any(own))

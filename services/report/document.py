@@ -185,6 +185,8 @@ class Provenance:
     analyser_version: str
     speech_engines: tuple[str, ...]
     create_time: datetime
+    speech_cost_usd: float = 0.0
+    """What recognition was billed; 0 for models that run here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class ReportRepository:
                 language=meeting.language,
                 length_ms=meeting.duration_ms,
                 coverage=await _coverage(connection, tenant_id, meeting_id, names),
+                speech_cost_usd=meeting.speech_cost_usd,
             )
 
     async def roster(self, tenant_id: str, meeting_id: str) -> list[tuple[str, str]]:
@@ -543,6 +544,7 @@ def _delivery(row: Any) -> DeliveryRow:
         channel=row.channel,
         target=row.target,
         state=row.state,
+        attempts=row.attempts,
         last_error=row.last_error,
         create_time=row.create_time,
         update_time=row.update_time,

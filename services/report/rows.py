@@ -53,6 +53,7 @@ class DeliveryRow:
     channel: str
     target: str
     state: str
+    attempts: int
     last_error: str
     create_time: datetime
     update_time: datetime | None

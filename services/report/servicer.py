@@ -124,6 +124,8 @@ def _delivery(row: DeliveryRow) -> pb.Delivery:
         channel=row.channel,
         state=_DELIVERY_STATES[row.state],
         last_error=row.last_error,
+        attempts=row.attempts,
+        revision=row.revision,
     )
     made.update_time.FromDatetime(row.update_time or row.create_time)
     return made

@@ -57,6 +57,8 @@ class Transcript:
     length_ms: int = 0
     """Length of the meeting; 0: the end of the last segment."""
     coverage: tuple[ParticipantCoverage, ...] = ()
+    speech_cost_usd: float = 0.0
+    """What recognition was billed; 0 for models that run here."""
 
     @property
     def duration_ms(self) -> int:

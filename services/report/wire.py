@@ -73,6 +73,7 @@ def report_message(report: document.Report) -> report_pb2.Report:
             analyser_version=report.provenance.analyser_version,
             speech_engines=report.provenance.speech_engines,
             create_time=report.provenance.create_time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            speech_cost_usd=report.provenance.speech_cost_usd,
         ),
     )
 

@@ -86,6 +86,7 @@ async def open_stt(
         forecast = Forecast(capabilities.workers, seed)
         pool = await stack.enter_async_context(open_pool(engine, ledger, forecast))
         metrics.watch(pool)
+        metrics.watch_breakers({link.name: link.breaker.is_closed for link in engine.links})
         recognition = Recognition(
             settings=settings,
             capabilities=capabilities,

@@ -63,6 +63,11 @@ class Utterance:
     is_speech: bool
     """False for less speech, or less like speech, than the rules ask for."""
 
+    @property
+    def spoken(self) -> Waveform:
+        """From the first window of speech to after the last."""
+        return self.waveform[self.speech_start_sample - self.start_sample : self.end_sample - self.start_sample]
+
 
 @dataclass(frozen=True, slots=True)
 class SilenceSettled:

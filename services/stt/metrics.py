@@ -1,5 +1,7 @@
 """Metrics of the stt room; RPCs are counted by the kit."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -35,6 +37,9 @@ DECODED_SECONDS = Counter(
 )
 COST_USD = Counter("agent_stt_cost_usd", "What decoding was billed, in US dollars.", ("engine", "tenant"))
 ENGINE_FAILURES = Counter("agent_stt_engine_failures", "Windows that an engine of the chain failed.", ("engine",))
+BREAKER_OPEN = Gauge(
+    "agent_stt_breaker_open", "Whether an engine rests after failures, or is to be tried again (1).", ("engine",)
+)
 BREAKERS_OPENED = Counter("agent_stt_breakers_opened", "Times that an engine was sent to rest.", ("engine",))
 
 
@@ -83,3 +88,13 @@ def watch(pool: Pool) -> None:
     QUEUED.labels("interim").set_function(lambda: pool.stats.interims_queued)
     QUEUE_AGE_SECONDS.labels("final").set_function(lambda: pool.stats.final_age_seconds)
     QUEUE_AGE_SECONDS.labels("interim").set_function(lambda: pool.stats.interim_age_seconds)
+
+
+def watch_breakers(closed: Mapping[str, Callable[[], bool]]) -> None:
+    """Show from now on which engines' breakers are not closed."""
+    for engine, is_closed in closed.items():
+        BREAKER_OPEN.labels(engine).set_function(partial(_is_open, is_closed))
+
+
+def _is_open(is_closed: Callable[[], bool]) -> float:
+    return 0.0 if is_closed() else 1.0

@@ -21,6 +21,7 @@ from kit.clock import monotonic
 from services.stt import metrics
 from services.stt.agreement import LocalAgreement
 from services.stt.audio import SAMPLE_RATE_HERTZ, Pcm, samples_of
+from services.stt.distance import is_far
 from services.stt.endpointing import Endpointer, EndpointingRules, SilenceSettled, SpeechBegan, Utterance
 from services.stt.endpointing import Event as EndpointingEvent
 from services.stt.engines.engine import Hypothesis, Mode, Window
@@ -239,7 +240,8 @@ class Recogniser:
         await self._sink.put(Finished(self._endpointer.received_sample, self._finals, self._cost_usd))
 
     async def _decode_final(self, utterance: Utterance, turns_before: int) -> Hypothesis:
-        window = Window(utterance.waveform, self._language, Mode.FINAL, self._options.hot_words)
+        far = is_far(utterance.spoken)
+        window = Window(utterance.waveform, self._language, Mode.FINAL, self._options.hot_words, far=far)
         seconds = _FINAL_DUE_SECONDS * (1 + turns_before) if self._options.live else _RECORDING_DUE_SECONDS
         due, live = monotonic() + seconds, self._options.live
         return await self._pool.decode_final(window, due=due, tenant=self._options.tenant_id, live=live)

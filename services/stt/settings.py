@@ -73,8 +73,10 @@ class SttSettings(Section):
     sure_probability: Probability = 0.75
     """Mean speech probability of what keeps an utterance open; below it nothing is decoded: it was music, or hum."""
     least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """A final of a Whisper model whose words are on average less probable is left out as invention; 0: none is. 0.7
-    leaves out most of what is said too far away, and some of what is not (`docs/engines.md`)."""
+    """A final of a Whisper model whose words are on average less probable is left out as invention; 0: none is."""
+    far_least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The same for a voice that sounds as from across a room: with echo, in noise, or very faint; counts where it is
+    above STT_LEAST_CONFIDENCE. 0.7 leaves out half of what our own model mishears there (`docs/engines.md`)."""
     settle_silence_seconds: PositiveFloat = 5.0
     """Silence after which it is decided."""
 

@@ -1,6 +1,7 @@
 """The table of the audit trail: rows in one chain, whoever appends them; read, checked and cut."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from kit.audit.chain import CUT, RETENTION_METHOD, ChainCheck, ChainedDecision, 
 from kit.audit.decision import Decision
 from kit.clock import now
 from kit.db.engine import Database
+from kit.db.tenancy import across_tenants
 from kit.ids import new_id
 from kit.ops.sources import AuditQuestion
 from kit.telemetry import logs
@@ -30,13 +32,20 @@ class AuditStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction on the chain, which runs through all tenants."""
+        with across_tenants():
+            async with self._database.begin() as connection:
+                yield connection
+
     async def append(self, decisions: Sequence[Decision]) -> None:
         """Write decisions behind the last row, all or none.
 
         Raises:
             DatabaseUnavailable: not now.
         """
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             await connection.execute(_LOCK)
             await _append(connection, decisions)
 
@@ -55,13 +64,13 @@ class AuditStore:
             query = query.where(events.c.time >= question.start)
         if question.end is not None:
             query = query.where(events.c.time < question.end)
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             return [_chained(row) for row in await connection.execute(query)]
 
     async def check(self) -> ChainCheck:
         """Check every row, up to the first that does not hold; `finish` was called on what is returned."""
         check, last = ChainCheck(), 0
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             while True:
                 query = select(events).where(events.c.sequence > last).order_by(events.c.sequence).limit(_READ_ROWS)
                 rows = [_chained(row) for row in await connection.execute(query)]
@@ -72,7 +81,7 @@ class AuditStore:
 
     async def contains(self, row_hash: str) -> bool:
         """Return whether a row of this hash is there."""
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             return await connection.scalar(select(events.c.id).where(events.c.hash == row_hash)) is not None
 
     async def cut(self, before: datetime) -> int:
@@ -81,7 +90,7 @@ class AuditStore:
         Returns:
             The number of rows removed.
         """
-        async with self._database.begin() as connection:
+        async with self._transaction() as connection:
             await connection.execute(_LOCK)
             young = select(events.c.sequence).where(events.c.time >= before).order_by(events.c.sequence).limit(1)
             keep_from = await connection.scalar(young)
@@ -98,7 +107,7 @@ class AuditStore:
 
     async def head(self) -> tuple[int, str]:
         """Return place and hash of the last row; (0, "") if there is none."""
-        async with self._database.connect() as connection:
+        async with self._transaction() as connection:
             row = (await connection.execute(_LAST)).one_or_none()
         return (0, "") if row is None else (row.sequence, row.hash)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kit.clock import now
+from kit.db.tenancy import within
 from kit.errors import Unavailable
 from kit.telemetry import logs
 from services.connector import metrics
@@ -91,6 +92,10 @@ class LivePull:
             return run
 
     async def _pull(self, session: PullSession, run: PullRun, source: Source, slots: asyncio.Semaphore) -> None:
+        with within(session.record.tenant_id):
+            await self._pull_one(session, run, source, slots)
+
+    async def _pull_one(self, session: PullSession, run: PullRun, source: Source, slots: asyncio.Semaphore) -> None:
         async with slots:
             run.connected += session.record.state.connected
             try:

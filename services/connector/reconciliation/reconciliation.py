@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from kit.clock import monotonic, now
+from kit.db.tenancy import across_tenants, within
 from kit.errors import AppError, Unavailable
 from kit.telemetry import logs
 from services.connector import metrics
@@ -112,7 +113,8 @@ class Reconciliation:
                 await self._reset_breakers(done, source, provider)
                 # Looked at by their own connector, which only was too slow to say so.
                 ours = {session.record.session_id for session in self._sessions.active}
-                found = await self._ledger.stale((limit or self._options.limit) + len(ours), provider)
+                with across_tenants():
+                    found = await self._ledger.stale((limit or self._options.limit) + len(ours), provider)
                 stale = [record for record in found if record.session_id not in ours][: limit or self._options.limit]
             except Unavailable:
                 self._blind_until = monotonic() + self._options.lease_seconds
@@ -146,6 +148,10 @@ class Reconciliation:
         metrics.healthy(provider, True)
 
     async def _settle(self, record: Record, done: Reconciled, source: Source, slots: asyncio.Semaphore) -> None:
+        with within(record.tenant_id):
+            await self._settle_one(record, done, source, slots)
+
+    async def _settle_one(self, record: Record, done: Reconciled, source: Source, slots: asyncio.Semaphore) -> None:
         async with slots:
             try:
                 decision, back = await self._decide(record, source)
@@ -218,7 +224,8 @@ class Reconciliation:
                 source=source,
                 time=moment,
             )
-            await self._note(decision, done)
+            with across_tenants():  # it is on a provider, and no tenant's
+                await self._note(decision, done)
 
     async def _note(self, decision: Decision, done: Reconciled) -> None:
         done.decisions.append(decision)

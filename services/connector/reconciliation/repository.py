@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, insert, select
 
 from kit.db.engine import Database
+from kit.db.tenancy import across_tenants
 from services.connector.reconciliation.decision import Action, Decision, Source
 from store.models.connector_decisions import connector_decisions as decisions
 
@@ -72,5 +73,6 @@ class DecisionRepository:
 
     async def forget(self) -> None:
         """Drop what is older than 30 days."""
-        async with self._database.begin() as connection:
-            await connection.execute(delete(decisions).where(decisions.c.time < func.now() - _KEPT))
+        with across_tenants():
+            async with self._database.begin() as connection:
+                await connection.execute(delete(decisions).where(decisions.c.time < func.now() - _KEPT))

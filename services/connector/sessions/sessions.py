@@ -11,6 +11,7 @@ from typing import cast
 import grpc
 
 from kit.clock import monotonic, now
+from kit.db.tenancy import across_tenants, within
 from kit.errors import Unavailable
 from kit.ids import new_id
 from kit.telemetry import logs
@@ -316,9 +317,10 @@ class Sessions:
             return
         ours = {session.record.session_id: session for session in self.active}
         try:
-            for session_id, notice in await self._keepers.notices.withdrawals(ours):
-                ours[session_id].heed(notice)
-            wishes = await self._ledger.wishes()
+            with across_tenants():
+                for session_id, notice in await self._keepers.notices.withdrawals(ours):
+                    ours[session_id].heed(notice)
+                wishes = await self._ledger.wishes()
         except Unavailable:
             return
         except Exception as error:  # the edge of a loop: who asked will ask again
@@ -435,7 +437,8 @@ class Sessions:
 
     async def _run(self, session: Session) -> None:
         try:
-            await session.run()
+            with within(session.record.tenant_id):
+                await session.run()
         finally:
             self._forget(session)
 

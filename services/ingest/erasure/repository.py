@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.clock import now
 from kit.db.engine import Database, DatabaseUnavailable
+from kit.db.tenancy import across_tenants
 from kit.errors import NotFound
 from kit.queue import claims
 from kit.queue.job import Job
@@ -153,9 +154,10 @@ class ErasureRepository:
             statement = statement.where(meetings.c.tenant_id == old.tenant_id)
         elif old.others:
             statement = statement.where(meetings.c.tenant_id.not_in(old.others))
-        async with self._database.connect() as connection:
-            rows = await connection.execute(statement.order_by(age, meetings.c.id).limit(limit))
-            return [MeetingKey(row.tenant_id, row.id) for row in rows]
+        statement = statement.order_by(age, meetings.c.id).limit(limit)
+        with across_tenants():
+            async with self._database.connect() as connection:
+                return [MeetingKey(row.tenant_id, row.id) for row in await connection.execute(statement)]
 
 
 async def refuse_erased(connection: AsyncConnection, key: MeetingKey) -> NotFound:

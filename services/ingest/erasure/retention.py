@@ -1,4 +1,7 @@
-"""Retention: recordings and meetings that are too old are erased, once a day, by whichever replica comes first."""
+"""Retention: recordings and meetings that are too old are erased, once a day, by whichever replica comes first.
+
+Answers to requests, kept for those who repeat them, go with the first round of the day; no setting holds them.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from typing import Protocol
 
 from kit.clock import now
 from kit.db.engine import Database, DatabaseUnavailable
+from kit.db.tenancy import across_tenants, within
 from kit.queue.cron import enqueue_slot, slot_of
 from kit.queue.job import Job
 from kit.queue.queue import enqueue
@@ -18,6 +22,7 @@ from services.ingest.erasure.erasure import Erasure
 from services.ingest.erasure.repository import QUEUE, RETENTION, ErasureRepository, TooOld
 from services.ingest.recordings.sealing import audio_prefix
 from services.ingest.settings import RetentionSettings
+from store.answers import ANSWERS_KEPT, forget_answers
 
 RETAIN = "retain"
 _SLOT = "ingest.retention"
@@ -69,13 +74,11 @@ class Retention:
         Raises:
             DatabaseUnavailable: the database is away.
         """
-        if not self._settings.anything:
-            return False
         day = slot_of(moment, _EVERY)
-        async with self._database.begin() as connection:
-            taken = await enqueue_slot(
-                connection, _SLOT, day, QUEUE, RETAIN, {"day": day.date().isoformat(), "round": 1}
-            )
+        payload = {"day": day.date().isoformat(), "round": 1}
+        with across_tenants():  # the job is nobody's
+            async with self._database.begin() as connection:
+                taken = await enqueue_slot(connection, _SLOT, day, QUEUE, RETAIN, payload)
         if taken is not None:
             with suppress(DatabaseUnavailable):
                 await notify(self._database, QUEUE)
@@ -88,6 +91,8 @@ class Retention:
             OSError: the blob store fails; the job is tried again.
         """
         moment = now()
+        if job.payload["round"] == 1:
+            await self._forget_answers(moment)
         meetings = await self._erase_meetings(moment)
         recordings = await self._erase_recordings(moment)
         log.info("retention_round", round=job.payload["round"], meetings=meetings, recordings=recordings)
@@ -98,7 +103,8 @@ class Retention:
         found = 0
         for old in self._too_old(moment, self._settings.text_days, self._settings.tenant_text_days):
             for key in await self._repository.old_meetings(old, self._batch - found):
-                await self._erasure.erase(key, erased_by=RETENTION, reason="")
+                with within(key.tenant_id):
+                    await self._erasure.erase(key, erased_by=RETENTION, reason="")
                 found += 1
             if found == self._batch:
                 break
@@ -110,13 +116,19 @@ class Retention:
             for key in await self._repository.old_recordings(old, self._batch - found):
                 # First the blobs: should we die in between, the rows still say that there is something to delete.
                 await self._blobs.delete_below(audio_prefix(key))
-                await self._repository.audio_gone(key)
+                with within(key.tenant_id):
+                    await self._repository.audio_gone(key)
                 metrics.ERASED.labels("audio", RETENTION).inc()
                 log.info("recording_erased", meeting_id=key.meeting_id)
                 found += 1
             if found == self._batch:
                 break
         return found
+
+    async def _forget_answers(self, moment: datetime) -> None:
+        with across_tenants():
+            async with self._database.begin() as connection:
+                log.info("answers_forgotten", answers=await forget_answers(connection, moment - ANSWERS_KEPT))
 
     @staticmethod
     def _too_old(moment: datetime, days: int, tenants: dict[str, int]) -> Iterator[TooOld]:

@@ -97,6 +97,7 @@ class Session:
         self.last_audio_at = monotonic()
         self._connection: object | None = None
         self._level = 0
+        self._peaks: dict[int, int] = {}
         self._captures: dict[int, CaptureWatch] = {}
         self._journal: Journal | None = None
 
@@ -159,6 +160,11 @@ class Session:
     def level(self) -> int:
         """Loudness of the latest audio, 0 silent to 255 full scale."""
         return self._level if monotonic() - self.last_audio_at < _LEVEL_SECONDS else 0
+
+    def take_peaks(self) -> dict[int, int]:
+        """Return how loud each track was since this was asked last, 0 to 255 full scale; none where nothing came."""
+        peaks, self._peaks = self._peaks, {}
+        return peaks
 
     @property
     def received_sample(self) -> int:
@@ -369,6 +375,7 @@ class Session:
         self.last_audio_at = monotonic()
         samples = np.frombuffer(message.pcm, "<i2")
         self._level = int(np.abs(samples[::8].astype(np.int32)).max()) * 255 // 32_768
+        self._peaks[message.track] = max(self._level, self._peaks.get(message.track, 0))
         kind = AUDIO_KINDS.get(message.kind, SpanKind.HEARD)
         self.capture(self.tracks[message.track]).audio(message.start_sample, samples, kind)
 

@@ -47,8 +47,8 @@ class TextSink(Protocol):
     async def settle(self, session: Session, track: Track, final: stt.Final) -> None:
         """Keep a final and the cursor behind it; returns when both are stored, however long that takes."""
 
-    async def decide(self, session: Session, track: Track, sample: int, *, last: bool) -> None:
-        """Note that everything before `sample` is decided; the last time, returns when it is stored."""
+    async def decide(self, session: Session, track: Track, sample: int, *, last: bool, cost_usd: float = 0.0) -> None:
+        """Note that everything before `sample` is decided; the last time, returns when it and the bill are stored."""
 
     def interim(self, session: Session, track: Track, interim: stt.Interim) -> None:
         """Show text in the making."""
@@ -219,8 +219,11 @@ class Feed:
                         log.info("recogniser_warned", track=track.number, warning=response.status.warning)
                     self.warning = response.status.warning
                 case "finished":
-                    await self._sink.decide(session, track, response.finished.decided_sample, last=True)
-                    self._decided(response.finished.decided_sample)
+                    finished = response.finished
+                    await self._sink.decide(
+                        session, track, finished.decided_sample, last=True, cost_usd=finished.cost_usd
+                    )
+                    self._decided(finished.decided_sample)
                     return True
                 case "drain":
                     return False

@@ -39,6 +39,7 @@ from services.ingest.recordings.sealing import audio_prefix, forget_scratch
 from services.ingest.retry import Backoff, until_done
 from services.ingest.rows import MeetingRow, Tenure, Wanted
 from services.ingest.watching.follow import Follower
+from services.ingest.watching.levels import Levels
 
 CHUNK_SESSION = "chunks"
 """Session of a meeting that takes encoded chunks; clients of streams cannot use its name."""
@@ -67,6 +68,7 @@ class LiveMeeting:
             recognition=lambda: self.recognition_problem,
             disk_low=self._disk_is_low,
         )
+        self._levels = Levels(key, self.sessions, surroundings.hub)
         self._fence: Fence | None = None
         self._hearing: Hearing | None = None
         self._keepers: list[asyncio.Task[None]] = []
@@ -125,6 +127,7 @@ class LiveMeeting:
             self._spawn(self._until_erased(), "erased"),
             self._spawn(self.hearing.run(), "hearing"),
             self._spawn(self._tell_coverage(), "coverage"),
+            self._spawn(self._levels.run(), "levels"),
         ]
         await self._all_ended()
         await self._finish()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.db.tenancy import within
 from kit.errors import Unavailable
 from kit.telemetry import logs
 from services.ingest import metrics
@@ -142,6 +143,10 @@ class LiveMeetings:
 
     async def _live(self, key: MeetingKey, entry: _Entry) -> None:
         """Keep a meeting for as long as it is ours, over as many tenures as it takes."""
+        with within(key.tenant_id):
+            await self._tenures(key, entry)
+
+    async def _tenures(self, key: MeetingKey, entry: _Entry) -> None:
         backoff = Backoff(*_CRASH_PAUSE_SECONDS)
         metrics.MEETINGS.inc()
         try:

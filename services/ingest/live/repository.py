@@ -236,17 +236,17 @@ class LiveRepository:
             if stored is None:
                 segment = await stored_segment(connection, row_id, track.number, new.start_sample)
             elif new.cost_usd:
-                await connection.execute(
-                    update(meetings)
-                    .where(is_meeting(key))
-                    .values(speech_cost_usd=meetings.c.speech_cost_usd + new.cost_usd)
-                )
+                await _charge(connection, key, new.cost_usd)
             await _move_cursor(connection, row_id, track, new.decided_sample, new.engine)
         return segment
 
-    async def move_cursor(self, tenure: Tenure, session: Session, track: Track, sample: int) -> None:
-        """Store that everything of a track before `sample` is decided."""
+    async def move_cursor(
+        self, tenure: Tenure, session: Session, track: Track, sample: int, *, cost_usd: float = 0.0
+    ) -> None:
+        """Store that everything of a track before `sample` is decided, and what no final has told of the bill."""
         async with self._held(tenure) as (connection, _):
+            if cost_usd:
+                await _charge(connection, tenure.key, cost_usd)
             await _move_cursor(connection, session_row_id(tenure.key, session.session_id), track, sample, "")
 
     async def end_session(self, tenure: Tenure, session: Session) -> None:
@@ -311,6 +311,11 @@ async def _locked(connection: AsyncConnection, key: MeetingKey) -> Any:
     if row is None:
         raise MeetingNotFound(key.meeting_id)
     return row
+
+
+async def _charge(connection: AsyncConnection, key: MeetingKey, cost_usd: float) -> None:
+    bill = meetings.c.speech_cost_usd + cost_usd
+    await connection.execute(update(meetings).where(is_meeting(key)).values(speech_cost_usd=bill))
 
 
 async def _move_cursor(connection: AsyncConnection, row_id: str, track: Track, sample: int, engine: str) -> None:

@@ -56,11 +56,17 @@ class Settler:
             session.key, pb.WatchMeetingResponse(cursor=segment.ordinal, segment=segment_message(segment))
         )
 
-    async def decide(self, session: Session, track: Track, sample: int, *, last: bool) -> None:
-        """Keep a cursor that no final tells of; a crash may cost the last seconds' worth of them, to be heard again."""
+    async def decide(self, session: Session, track: Track, sample: int, *, last: bool, cost_usd: float = 0.0) -> None:
+        """Keep a cursor that no final tells of; a crash may cost the last seconds' worth of them, to be heard again.
+
+        `cost_usd` was billed since the last final for speech that gave no text; it comes with the last cursor.
+        """
         place = (session.session_id, track.number)
         if last:
-            await until_done("cursors", lambda: self._repository.move_cursor(self._tenure, session, track, sample))
+            await until_done(
+                "cursors",
+                lambda: self._repository.move_cursor(self._tenure, session, track, sample, cost_usd=cost_usd),
+            )
         elif monotonic() - self._stored_at.get(place, 0.0) >= self._cursor_seconds:
             self._stored(session, track)
             await until_done("cursors", lambda: self._repository.move_cursor(self._tenure, session, track, sample))

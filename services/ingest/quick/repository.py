@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kit.db.engine import Database
+from kit.db.tenancy import across_tenants
 from services.ingest.errors import MeetingNotFound, TooManyRecordings
 from services.ingest.intake.session import MeetingKey
 from store.models import quick_recordings as table
@@ -124,14 +125,15 @@ class QuickRepository:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        async with self._database.begin() as connection:
-            rows = await connection.execute(
-                update(table)
-                .where(table.c.meeting_id.in_(due.scalar_subquery()))
-                .values(check_time=func.now() + lease)
-                .returning(table)
-            )
-            return [_row(row) for row in rows]
+        taken = (
+            update(table)
+            .where(table.c.meeting_id.in_(due.scalar_subquery()))
+            .values(check_time=func.now() + lease)
+            .returning(table)
+        )
+        with across_tenants():
+            async with self._database.begin() as connection:
+                return [_row(row) for row in await connection.execute(taken)]
 
     async def move(self, before: QuickRow, after: QuickRow, pause: timedelta) -> bool:
         """Keep what has become of a recording, to be looked at again after a pause.

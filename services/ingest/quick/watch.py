@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from kit.db.engine import DatabaseUnavailable
+from kit.db.tenancy import within
 from kit.errors import AppError
 from kit.telemetry import logs
 from services.ingest.quick.recordings import LEASE, QuickRecordings
@@ -42,7 +43,7 @@ async def _watch(repository: QuickRepository, recordings: QuickRecordings) -> No
 
 
 async def _look_after(recordings: QuickRecordings, row: QuickRow) -> None:
-    with logs.bind(meeting_id=row.meeting_id):
+    with logs.bind(meeting_id=row.meeting_id), within(row.tenant_id):
         try:
             async with asyncio.timeout(_STEP_SECONDS):
                 await recordings.look_after(row)

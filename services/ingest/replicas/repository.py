@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db.engine import Database
+from kit.db.tenancy import across_tenants
 from services.ingest.errors import MeetingNotFound
 from services.ingest.intake.session import MeetingKey
 from services.ingest.replicas.replica import Owner
@@ -77,14 +78,15 @@ class ReplicaRepository:
     async def orphans(self, replica_id: str) -> list[MeetingKey]:
         """Return the meetings of replicas whose lease has run out, and those of `replica_id` itself."""
         alive = select(replicas.c.id).where(replicas.c.lease_until > func.clock_timestamp())
-        async with self._database.connect() as connection:
-            rows = await connection.execute(
-                select(meetings.c.tenant_id, meetings.c.id)
-                .where(meetings.c.owner != "")
-                .where(or_(meetings.c.owner == replica_id, meetings.c.owner.not_in(alive)))
-                .order_by(meetings.c.id)
-            )
-            return [MeetingKey(row.tenant_id, row.id) for row in rows]
+        statement = (
+            select(meetings.c.tenant_id, meetings.c.id)
+            .where(meetings.c.owner != "")
+            .where(or_(meetings.c.owner == replica_id, meetings.c.owner.not_in(alive)))
+            .order_by(meetings.c.id)
+        )
+        with across_tenants():
+            async with self._database.connect() as connection:
+                return [MeetingKey(row.tenant_id, row.id) for row in await connection.execute(statement)]
 
 
 async def _owner(connection: AsyncConnection, row: Any, replica_id: str) -> Owner:

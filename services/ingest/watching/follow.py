@@ -60,7 +60,7 @@ class Follower:
         backoff = Backoff(first=0.5, longest=_LONGEST_PAUSE_SECONDS)
         while True:
             try:
-                with self._hub.subscribe(self._key) as subscription:
+                with self._hub.subscribe(self._key, levels=False) as subscription:
                     await self._converse(meeting, subscription, backoff)
                 return
             except Exception as lost:  # an edge: whatever goes wrong here is not the meeting's problem

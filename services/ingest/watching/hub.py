@@ -1,7 +1,8 @@
 """The hub: what happens in a meeting, told to everyone who watches it in this process.
 
 The hub forgets at once. Whoever falls behind is dropped and starts over from the store with its cursor, so a slow
-watcher costs a bounded amount of memory and nobody else anything.
+watcher costs a bounded amount of memory and nobody else anything. Levels are worth nothing a moment later: they never
+queue, only the newest waits until there is nothing else to say.
 """
 
 import asyncio
@@ -23,16 +24,28 @@ class FellBehind(Exception):
 
 
 class Subscription:
-    """One watcher's queue."""
+    """One watcher's queue.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: events that may wait.
+        levels: whether the watcher looks on, and wants to know how loud everybody is.
+    """
+
+    def __init__(self, size: int, *, levels: bool = True) -> None:
+        self.wants_levels = levels
         self._events: asyncio.Queue[pb.WatchMeetingResponse] = asyncio.Queue(size)
+        self._levels: pb.WatchMeetingResponse | None = None
         self._changed = Pulse()
         self._behind = False
         self._closed = False
 
     def offer(self, event: pb.WatchMeetingResponse) -> None:
         """Put an event, unless the watcher has fallen behind."""
+        if event.HasField("levels"):
+            if self.wants_levels:
+                self._levels = event
+                self._changed.beat()
+            return
         if self._events.full():
             if not self._behind:
                 metrics.WATCHERS_DROPPED.inc()
@@ -60,6 +73,9 @@ class Subscription:
                 raise FellBehind
             if not self._events.empty():
                 return self._events.get_nowait()
+            if self._levels is not None:
+                levels, self._levels = self._levels, None
+                return levels
             await self._changed.coming.wait()
 
 
@@ -69,6 +85,7 @@ class Hub:
     def __init__(self, queue_size: int = 256) -> None:
         self._queue_size = queue_size
         self._subscriptions: dict[MeetingKey, set[Subscription]] = {}
+        self._arrivals = Pulse()
         self._closed = False
 
     def publish(self, key: MeetingKey, event: pb.WatchMeetingResponse) -> None:
@@ -87,13 +104,32 @@ class Hub:
         """Return whether anybody watches the meeting."""
         return key in self._subscriptions
 
+    def is_looked_on(self, key: MeetingKey) -> bool:
+        """Return whether anybody wants to know how loud everybody is."""
+        return any(subscription.wants_levels for subscription in self._subscriptions.get(key, ()))
+
+    async def looked_on(self, key: MeetingKey) -> None:
+        """Wait until somebody wants to know how loud everybody is."""
+        while True:
+            coming = self._arrivals.coming
+            if self.is_looked_on(key):
+                return
+            await coming.wait()
+
     @contextmanager
-    def subscribe(self, key: MeetingKey) -> Iterator[Subscription]:
-        """Watch a meeting for the block."""
-        subscription = Subscription(self._queue_size)
+    def subscribe(self, key: MeetingKey, *, levels: bool = True) -> Iterator[Subscription]:
+        """Watch a meeting for the block.
+
+        Args:
+            key: the meeting.
+            levels: whether it matters how loud everybody is; if it does to nobody, nobody looks.
+        """
+        subscription = Subscription(self._queue_size, levels=levels)
         if self._closed:
             subscription.close()
         self._subscriptions.setdefault(key, set()).add(subscription)
+        if levels:
+            self._arrivals.beat()
         try:
             yield subscription
         finally:

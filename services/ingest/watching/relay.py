@@ -15,6 +15,7 @@ import grpc
 
 from agent.ingest.v1 import meeting_service_pb2 as pb
 from kit.auth.authenticator import TENANT_ID
+from kit.db.tenancy import within
 from kit.rpc.calls import held
 from kit.telemetry import logs
 from services.ingest import metrics
@@ -73,7 +74,7 @@ class Relay:
     async def run(self) -> None:
         """Keep the hub told for as long as the meeting lives elsewhere; meanwhile it may also be here, or nowhere."""
         backoff = Backoff(*_LOOK_SECONDS)
-        with logs.bind(meeting_id=self._key.meeting_id):
+        with logs.bind(meeting_id=self._key.meeting_id), within(self._key.tenant_id):
             while not self._over:
                 try:
                     owner = None if self._here else await self._owners.owner(self._key)

@@ -59,6 +59,7 @@ def analyse(transcript: Transcript, now: datetime) -> Report:
             analyser_version=ANALYSER_VERSION,
             speech_engines=transcript.speech_engines,
             create_time=now,
+            speech_cost_usd=transcript.speech_cost_usd,
         ),
     )
 

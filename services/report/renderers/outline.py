@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ class Outline:
     title: str
     headline: str
     blocks: tuple[Block, ...]
-    footer: str
+    footers: tuple[str, ...]
+    """Lines about the making of the report."""
 
 
 def outline(report: Report) -> Outline:
@@ -70,7 +72,7 @@ def outline(report: Report) -> Outline:
         title=one_line(report.title) or words.label("untitled", meeting_id=report.meeting_id),
         headline=report.headline,
         blocks=tuple(block for block in blocks if block.items),
-        footer=_footer(report, words),
+        footers=tuple(_footers(report, words)),
     )
 
 
@@ -129,15 +131,23 @@ def _row(speaker: SpeakerStatistics) -> tuple[str, ...]:
     )
 
 
-def _footer(report: Report, words: Wording) -> str:
+def _footers(report: Report, words: Wording) -> Iterator[str]:
     provenance = report.provenance
-    return words.label(
+    engines = ", ".join(provenance.speech_engines) or words.label("unknown_engine")
+    yield words.label(
         "provenance",
         segments=words.counted("segments", provenance.segments),
         analyser=provenance.analyser,
         version=provenance.analyser_version,
-        engines=", ".join(provenance.speech_engines) or words.label("unknown_engine"),
+        engines=engines,
         digest=provenance.transcript_sha256[:12],
         revision=report.revision,
         time=f"{provenance.create_time:%Y-%m-%d %H:%M} UTC",
     )
+    if provenance.speech_cost_usd > 0:
+        yield words.label("bill", amount=_amount(provenance.speech_cost_usd), engines=engines)
+
+
+def _amount(usd: float) -> str:
+    """Cents, rounded up so that a bill is never shown as nothing."""
+    return f"{math.ceil(round(usd * 100, 6)) / 100:.2f}"

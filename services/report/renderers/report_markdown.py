@@ -22,7 +22,7 @@ def report_md(report: Report) -> str:
                 lines += _quote(item)
             else:
                 lines.append(f"- {escape(item)}")
-    return "\n".join([*lines, "", f"*{escape(page.footer)}*", ""])
+    return "\n".join([*lines, *(line for footer in page.footers for line in ("", f"*{escape(footer)}*")), ""])
 
 
 def _quote(quote: Quote, indent: str = "") -> Iterator[str]:

@@ -21,7 +21,7 @@ def report_txt(report: Report) -> str:
                 lines += _quote(item)
             else:
                 lines.append(item)
-    return "\n".join([*lines, "", page.footer, ""])
+    return "\n".join([*lines, "", *page.footers, ""])
 
 
 def _quote(quote: Quote, indent: str = "") -> Iterator[str]:

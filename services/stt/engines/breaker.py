@@ -45,6 +45,10 @@ class Breaker:
         with self._lock:
             return BreakerState(self._state, self._failures, self._threshold, self._clock() - self._since)
 
+    def is_closed(self) -> bool:
+        """Whether the engine is asked as a matter of course."""
+        return self.state.state == "closed"
+
     @property
     def rest_seconds(self) -> float:
         """Time until it is worth asking again; 0 unless it is open."""

@@ -170,9 +170,11 @@ class EngineChain:
 
 
 def _asked(link: Link, windows: Sequence[Window]) -> list[Hypothesis]:
-    least = link.engine.capabilities.least_confidence
+    capabilities = link.engine.capabilities
+    near = capabilities.least_confidence
+    far = max(near, capabilities.far_least_confidence)
     return [
-        believed(hypothesis, least) if window.mode is Mode.FINAL else hypothesis
+        believed(hypothesis, far if window.far else near) if window.mode is Mode.FINAL else hypothesis
         for window, hypothesis in zip(windows, link.engine.decode(windows), strict=True)
     ]
 

@@ -31,6 +31,8 @@ class Window:
     mode: Mode
     hot_words: tuple[str, ...] = ()
     """Words to expect; empty for none."""
+    far: bool = False
+    """Whether it sounds as from across a room, where models mishear: what they say must be surer then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Capabilities:
     """Says what nobody said: for tests and demonstrations, never in the place of another engine."""
     least_confidence: float = 0.0
     """A final less sure than this is invention, as measured for the model; 0.0 to believe everything."""
+    far_least_confidence: float = 0.0
+    """The same for a voice from across a room, where it is above that."""
     note: str = ""
     """What a user must know; empty for nothing."""
 

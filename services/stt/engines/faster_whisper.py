@@ -11,6 +11,7 @@ from ctranslate2 import get_cuda_device_count
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
 
+from kit import progress
 from kit.clock import monotonic
 from kit.telemetry import logs
 from services.stt.audio import SAMPLE_RATE_HERTZ
@@ -58,6 +59,7 @@ class WhisperEngine:
         note: str,
         invents: bool,
         least_confidence: float,
+        far_least_confidence: float,
     ) -> None:
         self._model = model
         self._beam_size = beam_size
@@ -73,6 +75,7 @@ class WhisperEngine:
             batch=batch,
             invents=invents,
             least_confidence=least_confidence,
+            far_least_confidence=far_least_confidence,
             note=note,
         )
 
@@ -197,6 +200,7 @@ async def open_whisper(
         EngineNotReady: it does not load on this machine.
     """
     started = monotonic()
+    progress.tell(f"loading {name}")
     device = settings.device if settings.device != "auto" else ("cuda" if get_cuda_device_count() else "cpu")
     # Threads of one worker share badly; workers of one thread share the weights and scale with the cores.
     # A GPU is one worker that decodes many windows at a time.
@@ -227,6 +231,7 @@ async def open_whisper(
         note=note,
         invents=invents,
         least_confidence=settings.least_confidence,
+        far_least_confidence=settings.far_least_confidence,
     )
     await asyncio.to_thread(whisper.warm_up)
     log.info(

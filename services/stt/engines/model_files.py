@@ -6,21 +6,31 @@ A missing file would otherwise show itself late and badly: as half a minute of s
 import asyncio
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import faster_whisper
+import faster_whisper.utils
 import huggingface_hub
+import huggingface_hub.constants
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+from kit import progress
 from kit.clock import monotonic
 from kit.telemetry import logs
 from services.stt.errors import EngineNotReady
 
-_PROGRESS_SECONDS = 5.0
+_TELL_SECONDS = 1.0
+_LOG_SECONDS = 5.0
+_SIZE_SECONDS = 10.0
+_WANTED = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.")
+"""Beginnings of the names of the files that faster-whisper downloads."""
 _REQUIRED = ("model.bin", "config.json", "tokenizer.json")
 
 log = logs.get()
+# The hub's client writes 10 MiB at a time: on a slow line nothing would seem to move for minutes.
+huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +120,9 @@ def _cached(model: str) -> Path | None:
 async def _download(model: str) -> Path:
     log.info("model_download_started", model=model)
     started = monotonic()
-    before = await asyncio.to_thread(_cache_bytes)
     download = asyncio.create_task(asyncio.to_thread(faster_whisper.download_model, model), name="stt.download")
     try:
-        while not (await asyncio.wait({download}, timeout=_PROGRESS_SECONDS))[0]:
-            received = await asyncio.to_thread(_cache_bytes) - before
-            log.info(
-                "model_downloading", model=model, seconds=round(monotonic() - started), megabytes=received // 2**20
-            )
+        await _watch(model, download)
         path = Path(await download)
     except Exception as error:
         # The edge to the hub's client, whose transport errors change their class with its version.
@@ -129,10 +134,59 @@ async def _download(model: str) -> Path:
     return path
 
 
-def _cache_bytes() -> int:
-    """Size of the hub's cache, partial downloads included; links are not counted twice."""
-    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
-    return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file() and not path.is_symlink())
+async def _watch(model: str, download: "asyncio.Task[str]") -> None:
+    """Tell how far a download is, until it is over; one that stands still tells nothing."""
+    started, received, logged = monotonic(), -1, 0.0
+    repository = _repository(model)
+    total = asyncio.create_task(asyncio.to_thread(_hub_bytes, repository), name="stt.download_size")
+    try:
+        while not (await asyncio.wait({download}, timeout=_TELL_SECONDS))[0]:
+            before, received = received, await asyncio.to_thread(_cached_bytes, repository)
+            if received == before:
+                continue
+            size = total.result() if total.done() else 0
+            progress.tell(f"downloading {model}: {_share(received, size)}")
+            if (seconds := monotonic() - started) - logged >= _LOG_SECONDS:
+                logged = seconds
+                log.info(
+                    "model_downloading",
+                    model=model,
+                    seconds=round(seconds),
+                    megabytes=received // 2**20,
+                    of_megabytes=size // 2**20,
+                )
+    finally:
+        total.cancel()
+
+
+def _share(received: int, size: int) -> str:
+    if not size:
+        return f"{received / 2**20:.1f} MiB"
+    return f"{received / 2**20:.1f} of {size / 2**20:.1f} MiB ({min(100, 100 * received // size)} %)"
+
+
+def _repository(model: str) -> str:
+    return model if "/" in model else faster_whisper.utils._MODELS[model]
+
+
+def _hub_bytes(repository: str) -> int:
+    """Size of a model's files on the hub; 0 if it does not say: it is for people to look at."""
+    try:
+        info = huggingface_hub.HfApi().model_info(repository, files_metadata=True, timeout=_SIZE_SECONDS)
+    except Exception as error:  # the edge to the hub's client, as above
+        log.info("model_size_unknown", reason=_first_line(error))
+        return 0
+    return sum(file.size or 0 for file in info.siblings or () if file.rfilename.startswith(_WANTED))
+
+
+def _cached_bytes(repository: str) -> int:
+    """Size of what the cache has of a model, partial downloads included; links are not counted twice."""
+    folder = Path(huggingface_hub.constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    received = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a partial file takes its name in the end
+            received += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
+    return received
 
 
 def _first_line(error: BaseException) -> str:

@@ -236,6 +236,7 @@ async def open_mock(
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     config = uvicorn.Config(
         mock.app,
+        http="h11",  # it bounds the head of a request
         lifespan="off",
         log_config=None,
         log_level="error",

@@ -21,11 +21,15 @@ from agent.console.v1 import (
     console_service_pb2_grpc,
 )
 from gateway.admin.servicer import AdminServicer
+from gateway.admin.trail import PassedOnTrail
 from gateway.console.actions import Actions
 from gateway.console.board import Board
+from gateway.console.logs import MeshLogs
 from gateway.console.relay import relayed_services
+from gateway.console.replicas import open_replicas
 from gateway.console.servicer import ConsoleServicer
 from gateway.console.watcher import open_watchers
+from gateway.crossroads import Crossroads
 from gateway.edge import ROUTE, HttpEdge
 from gateway.health import MeshHealth
 from gateway.limiting import RateLimited
@@ -37,7 +41,7 @@ from gateway.rest.binding import read_bindings
 from gateway.rest.foreign_pages import ForeignPages
 from gateway.rest.shelf import Shelf
 from gateway.rest.transcoder import Transcoder, TranscoderLimits
-from gateway.rooms.admission import Admission
+from gateway.rooms.admission import RECORDER, Admission
 from gateway.rooms.room import Rooms
 from gateway.rooms.signalling import Signalling
 from gateway.settings import GatewaySettings
@@ -58,14 +62,17 @@ from kit.lifecycle import Shutdown, blaming
 from kit.ops.sources import OpsSources
 from kit.room import Room, open_room
 from kit.rpc.client import open_channel
+from kit.rpc.credentials import to_itself
 from kit.rpc.server import RpcService
 from kit.settings import AuthSettings, CoreSettings, RpcSettings, TargetSettings, TelemetrySettings, load
+from kit.telemetry import log_tail
 
 ROOM = "gateway"
 _INTERNAL_SOCKET = "/v1/ws/internal"
 _RULES = {
     _INTERNAL_SOCKET: Rule(frozenset({"service"}), WS_INTERNAL, changes=True),
     TRANSCRIPTIONS: Rule(frozenset({"user", "service"}), changes=True),
+    RECORDER: Rule(frozenset({"service"}), changes=True),
 }
 """Who may use what the contract does not have."""
 
@@ -126,30 +133,38 @@ async def open_gateway(
         health = MeshHealth(passing)
         trail = await stack.enter_async_context(_open_trail(auditing, watching))
         origins = auditing.origins if auditing else Origins()
-        board = Board([*watching, ROOM])
+        replicas = await stack.enter_async_context(open_replicas(_addresses(targets)))
+        board = Board([ROOM])
+        mesh_logs = MeshLogs(ROOM, log_tail.PROCESS, replicas, shutdown.draining)
         room = await stack.enter_async_context(
             open_room(
                 ROOM,
                 listen=settings.grpc_listen,
                 metrics_listen=None,
                 services=[
-                    _console_service(ConsoleServicer(board, Actions(passing, board), trail, shutdown.draining)),
+                    _console_service(
+                        ConsoleServicer(board, Actions(passing, board), trail, mesh_logs, shutdown.draining)
+                    ),
                     _admin_service(AdminServicer(ROOM, health.checks, passing)),
                     *relayed_services(passing, shutdown.draining),
                 ],
                 auth=auth,
                 shutdown=shutdown,
                 readiness=health.checks,
-                sources=OpsSources(detail=lambda: f"HTTP on {settings.listen}"),
+                sources=OpsSources(
+                    detail=lambda: f"HTTP on {settings.listen}", audit=PassedOnTrail(_audit_writer(watching))
+                ),
                 audit=trail,
                 origins=origins,
+                client_certificates=settings.grpc_client_certificates,
                 rpc=rpc,
                 telemetry=telemetry,
             )
         )
-        own = await stack.enter_async_context(open_channel(room.server.address, api_key=service_key))
-        await stack.enter_async_context(open_watchers(board, {**watching, ROOM: own}))
-        itself = await stack.enter_async_context(open_channel(room.server.address, api_key=None))
+        myself = to_itself()
+        own = await stack.enter_async_context(open_channel(room.server.address, api_key=service_key, tls=myself))
+        await stack.enter_async_context(open_watchers(board, replicas, {ROOM: own}, key=service_key))
+        itself = await stack.enter_async_context(open_channel(room.server.address, api_key=None, tls=myself))
         shelf = Shelf()
         stack.callback(shelf.clear)
         gate = Gate(auth, _RULES, trail, origins)
@@ -163,7 +178,6 @@ async def open_gateway(
         app = make_app(
             settings,
             {**passing, ROOM: itself},
-            auth,
             health,
             gate=gate,
             origins=origins,
@@ -173,7 +187,12 @@ async def open_gateway(
         )
         with blaming("GATEWAY_LISTEN"):
             http = await stack.enter_async_context(
-                open_http(settings.listen, app, grace_seconds=rpc.grpc_grace_seconds / 2)
+                open_http(
+                    settings.listen,
+                    app,
+                    grace_seconds=rpc.grpc_grace_seconds / 2,
+                    certificate=settings.certificate,
+                )
             )
         async with asyncio.TaskGroup() as tasks:
             draining = tasks.create_task(_drain(http, shutdown), name="gateway.drain")
@@ -187,7 +206,6 @@ async def open_gateway(
 def make_app(
     settings: GatewaySettings,
     channels: Mapping[str, grpc.aio.Channel],
-    auth: Authenticator,
     health: MeshHealth,
     *,
     gate: Gate,
@@ -196,9 +214,9 @@ def make_app(
     transcriptions: Transcriptions,
     draining: asyncio.Event,
 ) -> ASGIApp:
-    """Return everything that stands behind the HTTP port; `gate` knows who may open a service's socket."""
+    """Return everything behind the HTTP port; `gate` knows who may open a service's socket or be the recorder."""
     rooms = Rooms(max_members=settings.room_members, ice_servers=settings.ice_servers)
-    signalling = Signalling(rooms, Admission(channels["ingest"], auth))
+    signalling = Signalling(rooms, Admission(channels["ingest"], gate))
     user = Contour("user", channels["ingest"])
     internal = Contour("internal", channels["ingest"], gate)
     limits = TranscoderLimits(settings.request_timeout_seconds, settings.max_body_bytes)
@@ -226,7 +244,7 @@ def make_app(
     served.router.default = transcoder
     served.router.redirect_slashes = False
     return HttpEdge(
-        RateLimited(served, settings.rates),
+        RateLimited(Crossroads(transcoder, served, {TRANSCRIPTIONS}), settings.rates),
         allowed_origins=settings.allowed_origins,
         origins=origins,
     )
@@ -240,15 +258,18 @@ async def _metrics(request: Request) -> Response:
 async def _open_channels(
     stack: AsyncExitStack, targets: TargetSettings, api_key: Credential | None
 ) -> dict[str, grpc.aio.Channel]:
-    addresses = {
+    return {
+        room: await stack.enter_async_context(open_channel(target, api_key=api_key))
+        for room, target in _addresses(targets).items()
+    }
+
+
+def _addresses(targets: TargetSettings) -> dict[str, str]:
+    return {
         "ingest": targets.ingest_target,
         "stt": targets.stt_target,
         "connector": targets.connector_target,
         "report": targets.report_target,
-    }
-    return {
-        room: await stack.enter_async_context(open_channel(target, api_key=api_key))
-        for room, target in addresses.items()
     }
 
 
@@ -274,8 +295,12 @@ async def _open_trail(auditing: Auditing | None, rooms: Mapping[str, grpc.aio.Ch
     if auditing is None:
         yield NoTrail()
         return
-    async with open_trail(RemoteWriter([rooms["report"], rooms["ingest"]]), auditing.settings) as trail:
+    async with open_trail(_audit_writer(rooms), auditing.settings) as trail:
         yield trail
+
+
+def _audit_writer(rooms: Mapping[str, grpc.aio.Channel]) -> RemoteWriter:
+    return RemoteWriter([rooms["report"], rooms["ingest"]])
 
 
 async def _drain(http: HttpListener, shutdown: Shutdown) -> None:

@@ -4,9 +4,11 @@ In: trace and request ids, taken from the caller or made; WebSockets that a fore
 security headers on the response, metrics, a log line, and a bug reads "internal error".
 """
 
+import logging
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -14,10 +16,10 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import credentials
+from gateway.headers import headers_of
 from gateway.rest import problem
 from gateway.rest.exchange import ROUTE as ROUTE
 from kit.audit.origin import Origin, Origins
@@ -29,19 +31,23 @@ from kit.telemetry.trace_context import TRACE_ID, TraceContext, current
 _REQUESTS = Counter("agent_http_requests", "HTTP requests answered.", ("method", "route", "code"))
 _SECONDS = Histogram("agent_http_seconds", "Time to the end of a response, in seconds.", ("method", "route"))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
+_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(self)"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+"""What a response has unless it says something else itself."""
 _FORBIDDEN, _INTERNAL = 4403, 1011
-_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
+_STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_TRACE_ID_HEADER, _REQUEST_ID_HEADER = TRACE_ID.encode(), REQUEST_ID.encode()
+_OURS = frozenset({_TRACE_ID_HEADER, _REQUEST_ID_HEADER, _STRICT_TRANSPORT[0]})
 
 log = logs.get()
+_root = logging.getLogger()
 
 
 class HttpEdge:
@@ -62,7 +68,7 @@ class HttpEdge:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         request_id = headers.get(REQUEST_ID, "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = new_id()
@@ -78,7 +84,7 @@ class HttpEdge:
             else:
                 await self._serve_socket(scope, receive, send)
 
-    def _foreign(self, headers: Headers) -> bool:
+    def _foreign(self, headers: Mapping[str, str]) -> bool:
         """Whether a page from elsewhere asks; programs other than browsers send no origin."""
         origin = headers.get("origin")
         return origin not in (None, *self._allowed_origins) and urlsplit(origin).netloc != headers.get("host")
@@ -118,18 +124,20 @@ class _Exchange:
         """Send a part of the response, with our headers on its start."""
         if message["type"] == "http.response.start":
             self._code = int(message["status"])
-            self._put_headers(MutableHeaders(raw=message.setdefault("headers", [])))
+            message["headers"] = self._with_ours(message.get("headers", ()))
         await self._send(message)
 
-    def _put_headers(self, headers: MutableHeaders) -> None:
+    def _with_ours(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = [pair for pair in given if pair[0] not in _OURS]
+        named = {name for name, _ in headers}
         position = current()
         if position is not None:
-            headers[TRACE_ID] = position.trace_id
-        headers[REQUEST_ID] = self._request_id
-        for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
+            headers.append((_TRACE_ID_HEADER, position.trace_id.encode()))
+        headers.append((_REQUEST_ID_HEADER, self._request_id.encode()))
+        headers += [pair for pair in _HEADERS if pair[0] not in named]
         if self._scope.get("scheme") == "https":
-            headers["strict-transport-security"] = _STRICT_TRANSPORT
+            headers.append(_STRICT_TRANSPORT)
+        return headers
 
     @property
     def _route(self) -> str:
@@ -139,13 +147,20 @@ class _Exchange:
         seconds = monotonic() - self._started
         method, route = _method(self._scope["method"]), self._route
         code = self._code or 499  # no answer: the client was gone
-        _REQUESTS.labels(method, route, str(code)).inc()
-        _SECONDS.labels(method, route).observe(seconds)
+        requests, observed = _counters(method, route, code)
+        requests.inc()
+        observed.observe(seconds)
         fields: dict[str, Any] = {"method": method, "route": route, "code": code, "seconds": round(seconds, 4)}
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("http_request", **fields)
-        else:
+        elif _root.isEnabledFor(logging.DEBUG):  # asked first: to make a line that nobody wants takes 10 µs
             log.debug("http_request", **fields)
+
+
+@cache
+def _counters(method: str, route: str, code: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of one kind of request; there are as many as routes and statuses."""
+    return _REQUESTS.labels(method, route, str(code)), _SECONDS.labels(method, route)
 
 
 def _method(method: str) -> str:

@@ -2,17 +2,17 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from prometheus_client import Counter
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.credentials import API_KEY, AUTHORIZATION
 from gateway.errors import TooManyRequests
+from gateway.headers import headers_of
 from gateway.live.closing import TOO_MANY
 from gateway.rest import problem
 from kit.telemetry import logs
@@ -51,7 +51,7 @@ class RateLimited:
         if self._limiter is None:  # the storage belongs to a running loop
             self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         address = str((scope.get("client") or ("unknown",))[0])
-        credential = _credential(Headers(scope=scope))
+        credential = _credential(headers_of(scope))
         for rate, rate_per_address in self._rates:
             counted = [(rate_per_address, "address", address), (rate, "credential", credential or address)]
             for limit, by, name in counted:
@@ -74,7 +74,7 @@ class RateLimited:
             await send({"type": "websocket.close", "code": TOO_MANY, "reason": refusal.message})
 
 
-def _credential(headers: Headers) -> str:
+def _credential(headers: Mapping[str, str]) -> str:
     """Return a digest of what the caller shows, empty if nothing; the keys themselves stay out of the store."""
     shown = headers.get(API_KEY) or headers.get(AUTHORIZATION)
     return hashlib.sha256(shown.encode()).hexdigest() if shown else ""

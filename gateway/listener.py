@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.bounded_http import BoundedHttp
+from gateway.certificate import HttpCertificate
 from kit.lifecycle import StartError
 from kit.telemetry import logs
 from kit.telemetry.metrics import split_address
@@ -28,7 +30,8 @@ log = logs.get()
 class HttpListener:
     """A listener that serves; `url` is where."""
 
-    def __init__(self, server: "_Server", serving: asyncio.Task[None], host: str, port: int) -> None:
+    def __init__(self, server: "_Server", serving: asyncio.Task[None], host: str, port: int, scheme: str) -> None:
+        self.scheme = scheme
         self.host = host
         self.port = port
         self._server = server
@@ -38,7 +41,7 @@ class HttpListener:
     def url(self) -> str:
         """Address for clients, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
     async def drain(self) -> None:
         """Take no new connections, close WebSockets with 1012, let open requests end within the grace."""
@@ -63,16 +66,20 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def open_http(listen: str, app: ASGIApp, *, grace_seconds: float) -> AsyncIterator[HttpListener]:
-    """Serve `app` on `listen` (`host:port`, port 0 takes a free one) for the block.
+async def open_http(
+    listen: str, app: ASGIApp, *, grace_seconds: float, certificate: HttpCertificate | None = None
+) -> AsyncIterator[HttpListener]:
+    """Serve `app` on `listen` (`host:port`, port 0 takes a free one) for the block, over TLS with a `certificate`.
 
     Raises:
-        StartError: the address is taken or not this machine's.
+        StartError: the address is taken or not this machine's, or the certificate cannot be used.
     """
     host, port = split_address(listen)
+    context = certificate.context() if certificate else None
     bound = _bind(host, port)
     config = uvicorn.Config(
         app,
+        http=BoundedHttp,
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -85,16 +92,23 @@ async def open_http(listen: str, app: ASGIApp, *, grace_seconds: float) -> Async
         ws_ping_timeout=_PONG_SECONDS,
         timeout_graceful_shutdown=max(1, round(grace_seconds)),
     )
+    config.load()
+    config.ssl = context
     server = _Server(config)
     async with asyncio.TaskGroup() as tasks:
         serving: asyncio.Task[Any] = tasks.create_task(server.serve(sockets=[bound]), name="gateway.http")
         async with asyncio.timeout(_START_SECONDS):
             await server.ready.wait()
-        opened = HttpListener(server, serving, host, bound.getsockname()[1])
+        renewing = None
+        if certificate and context:
+            renewing = tasks.create_task(certificate.keep_fresh(context), name="gateway.certificate")
+        opened = HttpListener(server, serving, host, bound.getsockname()[1], "https" if context else "http")
         log.info("http_listening", url=opened.url)
         try:
             yield opened
         finally:
+            if renewing:
+                renewing.cancel()
             await asyncio.shield(opened.drain())
 
 

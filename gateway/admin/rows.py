@@ -3,6 +3,9 @@
 from agent.console.v1 import admin_service_pb2 as pb
 from agent.ops.v1 import ops_service_pb2 as ops
 
+_JOB_FIELDS = tuple(field.name for field in pb.Job.DESCRIPTOR.fields)
+"""Both messages have the same fields."""
+
 
 def queue_row(room: str, queue: ops.QueueStatus) -> pb.QueueHealth:
     """Return the row of a queue."""
@@ -26,17 +29,7 @@ def storage_row(room: str, probe: ops.GetStorageHealthResponse) -> pb.StorageHea
 
 def job_row(job: ops.Job) -> pb.Job:
     """Return the row of a job."""
-    return pb.Job(
-        job_id=job.job_id,
-        queue=job.queue,
-        kind=job.kind,
-        key=job.key,
-        state=job.state,
-        attempts=job.attempts,
-        max_attempts=job.max_attempts,
-        last_error=job.last_error,
-        create_time=job.create_time,
-    )
+    return pb.Job(**{name: getattr(job, name) for name in _JOB_FIELDS})
 
 
 def audit_row(event: ops.AuditEvent) -> pb.AuditEvent:

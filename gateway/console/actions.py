@@ -27,6 +27,8 @@ from kit.errors import InvalidArgument
 _NOT_HERE = frozenset({grpc.StatusCode.NOT_FOUND})
 _ROOM_BREAKERS = ("stt.",)
 """Breakers with these names belong to a room that closes them by itself."""
+_PROVIDER_BREAKERS = "connector."
+"""What stands before a provider's name in the name of its breaker."""
 
 Act = Callable[[pb.RunActionRequest, Any], Awaitable[str]]
 
@@ -118,7 +120,9 @@ class Actions:
         if name.startswith(_ROOM_BREAKERS):
             raise InvalidArgument("is a breaker that closes by itself; those of providers can be reset", field="target")
         asked = connector.ResetCircuitBreakerRequest(
-            provider=name, reason=request.reason, expected_state=request.expected_state
+            provider=name.removeprefix(_PROVIDER_BREAKERS),
+            reason=request.reason,
+            expected_state=request.expected_state,
         )
         breaker = (await self._connector.ResetCircuitBreaker(asked, **_call(context))).breaker
         return f"The breaker of {name} is {breaker.state}."

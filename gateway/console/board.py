@@ -69,6 +69,12 @@ class Board:
             self._snapshots[room] = _marked(self._snapshots[room], room)
         self._renew()
 
+    def forget(self, room: str) -> None:
+        """Drop a replica that is no longer meant to be there, and what it told."""
+        self._rooms.pop(room, None)
+        self._snapshots.pop(room, None)
+        self._renew()
+
     def changes_since(self, version: int, topics: frozenset[str]) -> Changes | None:
         """Return what changed after `version`; None when too much is gone to tell, so that a snapshot is needed."""
         if version < self._forgotten:

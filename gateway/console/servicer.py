@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -14,6 +15,7 @@ from agent.console.v1.console_service_pb2_grpc import ConsoleServiceServicer
 from gateway.console.actions import Actions
 from gateway.console.answered import Answered
 from gateway.console.board import TOPICS, Board, page_of
+from gateway.console.logs import MeshLogs
 from kit.audit.decision import AuditSink, Decision, Outcome
 from kit.auth.principal import current_principal
 from kit.clock import now
@@ -36,11 +38,14 @@ log = logs.get()
 class ConsoleServicer(ConsoleServiceServicer):
     """Answers from the board and acts on the rooms. The epoch is this run of the gateway."""
 
-    def __init__(self, board: Board, actions: Actions, trail: AuditSink, draining: asyncio.Event) -> None:
+    def __init__(
+        self, board: Board, actions: Actions, trail: AuditSink, logs: MeshLogs, draining: asyncio.Event
+    ) -> None:
         self._board = board
         self._actions = actions
         self._answered = Answered()
         self._trail = trail
+        self._logs = logs
         self._draining = draining
         self._epoch = new_id()
 
@@ -53,6 +58,11 @@ class ConsoleServicer(ConsoleServiceServicer):
             sequence += 1
             frame.epoch, frame.sequence = self._epoch, sequence
             yield frame
+
+    async def TailLogs(self, request: pb.TailLogsRequest, context: Any) -> AsyncIterator[pb.TailLogsResponse]:
+        async with aclosing(self._logs.follow(request, context)) as responses:
+            async for response in responses:
+                yield response
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Any) -> pb.WhoAmIResponse:
         caller = current_principal()
@@ -85,7 +95,7 @@ class ConsoleServicer(ConsoleServiceServicer):
         except (AppError, grpc.aio.AioRpcError) as error:
             reason = error.reason if isinstance(error, AppError) else error_of(error).reason or error.code().name
             log.warning("console_action_refused", **told, refusal=reason)
-            self._record("deny", request, reason)
+            self._record("deny", request, f"{reason} ({request.reason})" if request.reason else reason)
             raise
         log.info("console_action", **told)
         self._record("allow", request, request.reason)

@@ -8,8 +8,8 @@ The first message says what the socket is for and may carry the caller's key, wh
 Afterwards the other of the two may follow, once each. A session goes on with binary frames (`gateway.live.frame`) and
 `track`, `gap`, `track_end` and `end`, JSON objects with the fields of StreamAudioRequest and its `sequence`. Back come
 `opened`, `durable`, `status`, `drain` and `finished`. A watch gives `meeting`, `participant`, `interim`, `segment`,
-`insight`, `coverage`, `warning` and `heartbeat`, each with its `cursor`, and `watch_ended`. `ping` is answered with
-`pong`. Before an unhappy end comes `{"type": "error", "problem": {...}}`; the close codes stand in
+`insight`, `coverage`, `warning`, `levels` and `heartbeat`, each with its `cursor`, and `watch_ended`. `ping` is
+answered with `pong`. Before an unhappy end comes `{"type": "error", "problem": {...}}`; the close codes stand in
 `gateway.live.closing`.
 """
 

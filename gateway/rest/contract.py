@@ -3,7 +3,7 @@
 from google.protobuf.descriptor import ServiceDescriptor
 
 from agent.connector.v1 import connector_service_pb2
-from agent.console.v1 import admin_service_pb2
+from agent.console.v1 import admin_service_pb2, console_service_pb2
 from agent.ingest.v1 import audio_service_pb2, meeting_service_pb2, recorder_service_pb2
 from agent.report.v1 import report_service_pb2
 
@@ -16,7 +16,10 @@ SERVICES: dict[str, tuple[ServiceDescriptor, ...]] = {
     ),
     "connector": (connector_service_pb2.DESCRIPTOR.services_by_name["ConnectorService"],),
     "report": (report_service_pb2.DESCRIPTOR.services_by_name["ReportService"],),
-    "gateway": (admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],),
+    "gateway": (
+        admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+        console_service_pb2.DESCRIPTOR.services_by_name["ConsoleService"],
+    ),
 }
 """Services by the room that answers them."""
 

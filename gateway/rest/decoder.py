@@ -28,6 +28,7 @@ _INTEGERS = frozenset(
     }
 )
 _PLAIN: Mapping[int, type] = {FieldDescriptor.TYPE_STRING: str, FieldDescriptor.TYPE_BOOL: bool}
+_plain_fields: dict[str, dict[str, tuple[type, str]]] = {}
 _REALS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
 
 
@@ -54,10 +55,10 @@ def parse_value(value: Any, target: Message) -> None:
     """
     if not isinstance(value, dict):
         raise InvalidArgument("must be a JSON object", field="body")
-    _check_bytes(value, descriptor_of(target), "")
     rest = _take_plain(value, target)
     if not rest:
         return
+    _check_bytes(rest, descriptor_of(target), "")
     try:
         json_format.ParseDict(rest, target)
     except json_format.ParseError as error:
@@ -66,24 +67,30 @@ def parse_value(value: Any, target: Message) -> None:
 
 def _take_plain(value: dict[str, Any], target: Message) -> dict[str, Any]:
     """Set text and truth values under their own names at once; returns what the parser, which is slow, must look at."""
-    descriptor = descriptor_of(target)
-    if descriptor.full_name.startswith("google.protobuf."):
-        return value
+    plain = _plain_fields_of(descriptor_of(target))
     rest: dict[str, Any] = {}
     for key, inner in value.items():
-        field = descriptor.fields_by_name.get(key)
-        plain = (
-            field is not None
-            and type(inner) is _PLAIN.get(field.type)
-            and not field.is_repeated
-            and field.containing_oneof is None  # the parser refuses two of one
-            and (field.camelcase_name == key or field.camelcase_name not in value)  # and one under both its names
-        )
-        if plain:
+        kind, other_name = plain.get(key, (None, ""))
+        if type(inner) is kind and (other_name == key or other_name not in value):  # the parser refuses both names
             setattr(target, key, inner)
         else:
             rest[key] = inner
     return rest
+
+
+def _plain_fields_of(descriptor: Descriptor) -> dict[str, tuple[type, str]]:
+    """Return type and camelCase name of the fields that need no parser, found out once for a message type."""
+    found = _plain_fields.get(descriptor.full_name)
+    if found is None:
+        found = _plain_fields[descriptor.full_name] = {
+            field.name: (_PLAIN[field.type], field.camelcase_name)
+            for field in descriptor.fields
+            if field.type in _PLAIN
+            and not field.is_repeated
+            and field.containing_oneof is None  # the parser refuses two of one
+            and not descriptor.full_name.startswith("google.protobuf.")
+        }
+    return found
 
 
 def fill(message: Message, values: Mapping[str, Sequence[str]]) -> None:

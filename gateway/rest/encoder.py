@@ -8,6 +8,7 @@ import math
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf import json_format
@@ -52,18 +53,32 @@ class _Fields:
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
-        self._plan: list[tuple[str, bool, Encode | None]] | None = None
+        self._names: tuple[str, ...] = ()
+        self._all: Callable[[Message], Any] | None = None
+        self._special: list[tuple[str, bool, Encode | None]] = []
 
     def __call__(self, message: Message) -> dict[str, Any]:
-        if self._plan is None:
-            self._plan = [(field.name, field.has_presence, _field_encoder(field)) for field in self._descriptor.fields]
-        values: dict[str, Any] = {}
-        for name, has_presence, encode in self._plan:
+        if self._all is None:
+            self._make_plan()
+        values = dict(zip(self._names, self._all(message), strict=True)) if self._all is not None else {}
+        for name, has_presence, encode in self._special:
             if has_presence and not message.HasField(name):
-                continue
-            value = getattr(message, name)
-            values[name] = value if encode is None else encode(value)
+                del values[name]
+            elif encode is not None:
+                values[name] = encode(values[name])
         return values
+
+    def _make_plan(self) -> None:
+        """Most fields are JSON as they are: all are read at once, then those that are not are seen to."""
+        fields = self._descriptor.fields
+        self._names = tuple(field.name for field in fields)
+        plan = [(field.name, field.has_presence, _field_encoder(field)) for field in fields]
+        self._special = [each for each in plan if each[1] or each[2] is not None]
+        if len(self._names) == 1:
+            only = attrgetter(self._names[0])
+            self._all = lambda message: (only(message),)
+        elif self._names:
+            self._all = attrgetter(*self._names)
 
 
 def _field_encoder(field: FieldDescriptor) -> Encode | None:

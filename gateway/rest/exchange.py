@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
+from gateway.headers import headers_of
 from kit.errors import InvalidArgument
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ DEADLINE_HEADER = "grpc-timeout"
 CODE_KEY = "x-http-code"
 LOCATION_KEY = "location"
 
+_LOOK_AFTER_SECONDS = 0.05
+"""Work that takes no longer is done before it matters whether somebody is still there."""
 _TIMEOUT = re.compile(r"(?P<count>\d{1,8})(?P<unit>[HMSmun])")
 _UNIT_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -33,9 +36,12 @@ async def read_body(request: Request, *, max_bytes: int, timeout_seconds: float)
         BodyTooSlow: it did not come within `timeout_seconds`.
         ClientGone: the client hung up in the middle.
     """
-    declared = request.headers.get("content-length", "")
+    headers = headers_of(request.scope)
+    declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise BodyTooLarge(f"at most {max_bytes} bytes", limit=max_bytes)
+    if not declared and "transfer-encoding" not in headers and request.scope["http_version"] == "1.1":
+        return await _whole(request, max_bytes)  # there is none, so there is nothing to wait for
     try:
         async with asyncio.timeout(timeout_seconds):
             return await _whole(request, max_bytes)
@@ -65,7 +71,7 @@ def deadline_seconds(request: Request, *, limit_seconds: float) -> float:
     Raises:
         InvalidArgument: the header is not a timeout.
     """
-    wanted = request.headers.get(DEADLINE_HEADER)
+    wanted = headers_of(request.scope).get(DEADLINE_HEADER)
     if wanted is None:
         return limit_seconds
     match = _TIMEOUT.fullmatch(wanted)
@@ -78,7 +84,8 @@ async def or_gone(receive: Receive, work: Awaitable[T]) -> T:
     """Return what `work` gives, unless the client hangs up first: then `work` is cancelled.
 
     The body must have been read: what is left to receive is the hang-up. As in `asyncio.timeout`, `work` runs in the
-    present task and the watcher cancels that: a second task for each request would cost as much as its route.
+    present task and the watcher cancels that: a second task for each request would cost as much as its route. For the
+    same reason nobody watches at first.
 
     Raises:
         ClientGone: the client hung up.
@@ -94,7 +101,10 @@ async def or_gone(receive: Receive, work: Awaitable[T]) -> T:
             watch.gone = True
             present.cancel()
 
-    watching = asyncio.create_task(hang_up(), name="rest.hang_up")
+    def look() -> None:
+        watch.task = asyncio.create_task(hang_up(), name="rest.hang_up")
+
+    looking = asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, look)
     try:
         return await work
     except asyncio.CancelledError:
@@ -103,12 +113,15 @@ async def or_gone(receive: Receive, work: Awaitable[T]) -> T:
         raise
     finally:
         watch.over = True
-        watching.cancel()
+        looking.cancel()
+        if watch.task is not None:
+            watch.task.cancel()
 
 
 class _Watch:
     """What the watcher and the watched know of each other."""
 
+    task: "asyncio.Task[None] | None" = None
     gone = False
     over = False
 

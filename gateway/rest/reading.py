@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from gateway.errors import MediaTypeUnsupported
+from gateway.headers import headers_of
 from gateway.rest import contract
 from gateway.rest.binding import WHOLE_BODY, Binding
 from gateway.rest.decoder import fill, parse_body
@@ -44,14 +45,15 @@ async def read_message(
     query = {name: request.query_params.getlist(name) for name in asked}
     if duplicated := query.keys() & values.keys():
         raise InvalidArgument("stands in the path already", field=sorted(duplicated)[0])
-    media_type = str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    content_type = headers_of(request.scope).get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
     _refuse_media_type(binding, media_type)
     body = await read_body(request, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
     if not binding.body:
         fill(message, query)
     elif binding.takes_file:
         file = _inner(message, binding.body)
-        file.content_type, file.data = request.headers.get("content-type", ""), body
+        file.content_type, file.data = content_type, body
         fill(message, query)
     else:
         target = message if binding.body == WHOLE_BODY else _inner(message, binding.body)
@@ -64,7 +66,7 @@ async def read_message(
 
 def _refuse_media_type(binding: Binding, media_type: str) -> None:
     """Say which bodies a route takes, before any of it is read."""
-    if not binding.body:
+    if not binding.body or (media_type in ("", JSON) and not binding.takes_file):
         return
     name = binding.method.full_name
     if binding.takes_file:
@@ -73,7 +75,7 @@ def _refuse_media_type(binding: Binding, media_type: str) -> None:
             raise MediaTypeUnsupported(f"send {wanted}", got=media_type[:64])
         return
     taken = [JSON, *((*contract.RAW_MEDIA_TYPES, FORM) if name in contract.RAW_BODIES else ())]
-    if media_type and not any(fnmatchcase(media_type, kind) for kind in taken):
+    if media_type not in taken and not any(fnmatchcase(media_type, kind) for kind in taken):
         raise MediaTypeUnsupported(f"send {' or '.join(taken)}", got=media_type[:64])
 
 

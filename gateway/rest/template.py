@@ -47,10 +47,13 @@ class PathTemplate:
         return re.compile("".join(parts))
 
     @property
-    def depth(self) -> int | None:
-        """Slashes in every path that matches, None if their number varies."""
+    def skeleton(self) -> tuple[str | None, ...] | None:
+        """What stands between the slashes of every path that matches, None where that varies.
+
+        None as a whole if their number varies.
+        """
         plain = _VARIABLE.sub(lambda match: match["segments"] or "*", self.text)
-        return None if "**" in plain else plain.count("/")
+        return None if "**" in plain else tuple(None if "*" in each else each for each in plain.split("/"))
 
     @property
     def precedence(self) -> tuple[bool, int, int]:

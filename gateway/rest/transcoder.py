@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials
 from gateway.errors import ClientGone, MethodNotAllowed, RouteNotFound
+from gateway.headers import headers_of
 from gateway.rest import contract, problem
 from gateway.rest.binding import Binding
 from gateway.rest.encoder import to_json_value
 from gateway.rest.exchange import ROUTE, answer_head, deadline_seconds, or_gone
 from gateway.rest.foreign_pages import NO_FOREIGN_PAGES, ForeignPages
-from gateway.rest.reading import JSON, read_message
+from gateway.rest.json_answer import JsonAnswer
+from gateway.rest.reading import read_message
+from gateway.rest.routes import RouteTable
 from gateway.rest.shelf import Shelf
 from gateway.rest.stream import EVENT_STREAM, NDJSON, FilePart, FileStream, MessageStream
 from kit.errors import AppError
@@ -60,7 +63,7 @@ class Transcoder:
         foreign_pages: ForeignPages = NO_FOREIGN_PAGES,
         shelf: Shelf | None = None,
     ) -> None:
-        self._routes = _RouteTable([_Route(binding, channels) for binding in bindings])
+        self._routes = RouteTable([(binding.template, _Route(binding, channels)) for binding in bindings])
         self._limits = limits
         self._draining = draining
         self._foreign_pages = foreign_pages
@@ -93,7 +96,7 @@ class Transcoder:
             timeout_seconds=self._limits.timeout_seconds,
         )
         metadata = credentials.from_headers(
-            request.headers, request_id=request.scope.get("state", {}).get(REQUEST_ID, "")
+            headers_of(request.scope), request_id=request.scope.get("state", {}).get(REQUEST_ID, "")
         )
         try:
             if route.binding.streams:
@@ -122,7 +125,7 @@ class Transcoder:
             raise
         if first is grpc.aio.EOF:
             first = None
-        if route.binding.sends_file and first is not None and "range" in request.headers:
+        if route.binding.sends_file and first is not None and "range" in headers_of(request.scope):
             with held(call):
                 return await self._part(route, message, values, request, first, call)
         if route.binding.sends_file:
@@ -162,12 +165,9 @@ class Transcoder:
         raise RouteNotFound
 
     def _at(self, request: Request) -> Iterator[tuple["_Route", dict[str, str]]]:
-        """Yield every route at the request's path, whatever its method."""
+        """Return every route at the request's path, whatever its method."""
         path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.scope["path"]
-        for route in self._routes.candidates(path):
-            values = route.binding.template.match(path)
-            if values is not None:
-                yield route, values
+        return self._routes.at(path)
 
 
 class _Route:
@@ -189,7 +189,7 @@ class _Route:
         body = self.body(message)
         return to_json_value(body) if isinstance(body, Message) else body
 
-    def response(self, message: Message, code: int, headers: Mapping[str, str]) -> Response:
+    def response(self, message: Message, code: int, headers: Mapping[str, str]) -> ASGIApp:
         """Return the HTTP response for a message; an HttpBody is sent as it is."""
         headers = {**headers, "cache-control": "no-store"}
         body = self.body(message)
@@ -198,26 +198,11 @@ class _Route:
             return Response(
                 body.data, code, {**headers, "content-type": body.content_type or "application/octet-stream"}
             )
-        return Response(orjson.dumps(self.value_of(message)), code, headers, JSON)
+        return JsonAnswer(code, headers, orjson.dumps(self.value_of(message)))
 
     def body(self, message: Message) -> Any:
         """Return what of a message becomes the answer's body."""
         return getattr(message, self.binding.response_body) if self.binding.response_body else message
-
-
-class _RouteTable:
-    """The routes by the number of slashes in their paths, so that a request is compared with few of them."""
-
-    def __init__(self, routes: Sequence[_Route]) -> None:
-        depths = {route.binding.template.depth for route in routes}
-        self._by_depth = {
-            depth: [route for route in routes if route.binding.template.depth in (depth, None)] for depth in depths
-        }
-
-    def candidates(self, path: str) -> Sequence[_Route]:
-        """Return the routes that may be at a path, in their order."""
-        found = self._by_depth.get(path.count("/"))
-        return self._by_depth.get(None, ()) if found is None else found
 
 
 async def _pieces(route: _Route, first: Message, call: Any) -> AsyncIterator[bytes]:

@@ -9,8 +9,12 @@ from agent.ingest.v1 import meeting_service_pb2 as pb
 from agent.ingest.v1.meeting_service_pb2_grpc import MeetingServiceStub
 from gateway import credentials
 from gateway.rooms.protocol import Join, SignallingError
-from kit.auth.authenticator import TENANT_ID, Authenticator
-from kit.errors import AppError
+from kit.auth.authenticator import TENANT_ID
+from kit.auth.gate import Gate
+from kit.errors import AppError, PermissionDenied
+
+RECORDER = "/v1/rooms/{room}/signal (recorder)"
+"""The role that only services may claim, as a rule's path."""
 
 _ASK_SECONDS = 10.0
 _OVER = frozenset({"finished", "failed"})
@@ -23,11 +27,16 @@ _CODES = {
 
 
 class Admission:
-    """Asks ingest, with the guest's own credentials, whether the meeting is there for them."""
+    """Asks ingest, with the guest's own credentials, whether the meeting is there for them.
 
-    def __init__(self, ingest: grpc.aio.Channel, auth: Authenticator) -> None:
+    Args:
+        ingest: channel without credentials of our own.
+        gate: with a rule for RECORDER; who claims that role stands in the audit trail, whatever becomes of it.
+    """
+
+    def __init__(self, ingest: grpc.aio.Channel, gate: Gate) -> None:
         self._meetings = MeetingServiceStub(ingest)
-        self._auth = auth
+        self._gate = gate
 
     async def admit(self, join: Join, meeting_id: str, headers: Mapping[str, str], *, request_id: str) -> None:
         """Return if `join` may enter.
@@ -41,7 +50,9 @@ class Admission:
                 tenant = [pair for pair in metadata if pair[0] == TENANT_ID]
                 metadata = (*credentials.from_token(join.token), *tenant)
             if join.role == "recorder":
-                await self._admit_recorder(metadata)
+                await self._gate.admit(RECORDER, dict(metadata))
+        except PermissionDenied as error:
+            raise SignallingError("forbidden", needs="service") from error
         except AppError as error:
             raise SignallingError(_CODES.get(error.code, "unauthenticated")) from error
         call: Any = self._meetings.GetMeeting(
@@ -53,8 +64,3 @@ class Admission:
             raise SignallingError(_CODES.get(error.code(), "unavailable")) from error
         if response.meeting.state in _OVER:
             raise SignallingError("meeting-finished")
-
-    async def _admit_recorder(self, metadata: credentials.Metadata) -> None:
-        principal = await self._auth.authenticate(dict(metadata))
-        if principal.kind != "service" and not principal.trusted:
-            raise SignallingError("forbidden", needs="service")

@@ -7,6 +7,9 @@ import { Roster } from "/static/scripts/roster.js";
 import { Interims } from "/static/scripts/transcript.js";
 
 const SPEAKING = 1_500; // a voice is shown as speaking for so long after its last words
+const HUSH = 1_200; // levels come twice a second while somebody is heard; without them it is quiet, or the line is gone
+const QUIET = -42; // decibels below full scale at which a meter begins, and how many make it full
+const RANGE = 36;
 
 /** Keeps the places `people`, `insights` and `interims`. */
 export class Live {
@@ -31,6 +34,14 @@ export class Live {
     this.#speaks(interim.participant_id, interim.speaker);
   }
 
+  /** Show how loud everybody is. */
+  levels({ participants }) {
+    const loud = new Map(participants.map((one) => [one.participant_id, share(one.level)]));
+    for (const [id, { element }] of this.roster.people) element.style.setProperty("--level", (loud.get(id) ?? 0).toFixed(2));
+    clearTimeout(this.quiet);
+    this.quiet = setTimeout(() => this.levels({ participants: [] }), HUSH);
+  }
+
   settled(segment) {
     this.interims.drop(segment.participant_id);
   }
@@ -43,6 +54,8 @@ export class Live {
   /** The call is over: nobody speaks and no word is on its way. */
   end() {
     this.interims.clear();
+    this.levels({ participants: [] });
+    clearTimeout(this.quiet);
     for (const id of this.timers.keys()) this.#hush(id);
   }
 
@@ -63,4 +76,9 @@ export class Live {
     element.classList.remove("speaking");
     element.querySelector(".speaks")?.remove();
   }
+}
+
+/** How full a meter is at a peak of 0 to 255. */
+function share(level) {
+  return level > 0 ? Math.min(1, Math.max(0, (20 * Math.log10(level / 255) - QUIET) / RANGE)) : 0;
 }

@@ -4,6 +4,7 @@
 import { get, post } from "/static/scripts/api.js";
 import { explain, showBar } from "/static/scripts/bar.js";
 import { accounted, timeline } from "/static/scripts/coverage.js";
+import { Deliveries } from "/static/scripts/deliveries.js";
 import { at, h, icon, say } from "/static/scripts/dom.js";
 import { askErasure } from "/static/scripts/erasure.js";
 import { showExports } from "/static/scripts/exports.js";
@@ -25,6 +26,7 @@ const meetingId = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `/v1/meetings/${encodeURIComponent(meetingId)}`;
 const transcript = new Transcript(at("transcript"), { hear, scroll: at("scroll") });
 const warnings = new Warnings(at("warnings"));
+const deliveries = new Deliveries(at("deliveries"), path);
 const page = { phase: "", reportState: "", live: null, player: null, watch: null, length: 0, readAt: 0 };
 
 // Programs read how far the page is from <body data-phase data-segments data-report data-coverage>.
@@ -60,6 +62,7 @@ async function start() {
       at("silence").hidden = true;
       follow();
     },
+    levels: (levels) => page.phase === "live" && page.live?.levels(levels),
     insight: (insight) => page.live?.insights.show(insight),
     coverage: (update) => page.live?.account(update),
     lost: () => say(at("notice"), t("room.reconnecting")),
@@ -78,10 +81,11 @@ function known(problem) {
 function gone(sentence) {
   page.watch?.close();
   page.player?.close();
+  deliveries.close();
   facts.phase = "gone";
   document.title = t("brand");
   for (const id of ["head", "report", "transcript", "player", "downloads", "timeline", "people", "insights", "interims"]) at(id).replaceChildren();
-  for (const id of ["columns", "coverage", "warnings"]) at(id).hidden = true;
+  for (const id of ["columns", "coverage", "warnings", "deliveries"]) at(id).hidden = true;
   at("gone").replaceChildren(h("h1", {}, sentence), h("p", {}, h("a", { class: "button quiet", href: "/" }, t("meeting.all"))));
   at("gone").hidden = false;
   at("gone").focus();
@@ -161,6 +165,7 @@ async function showReport(meeting) {
     const { report } = await get(`${path}/report`);
     at("report").replaceChildren(...reportParts(report, chooseEvidence));
     facts.report = "true";
+    deliveries.look();
   } catch (problem) {
     at("report").replaceChildren(h("p", { class: "waiting" }, explain(problem)));
   }

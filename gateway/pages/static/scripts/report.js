@@ -89,5 +89,6 @@ function provenance(report) {
   const made = report.provenance;
   if (!made) return null;
   const values = { when: made.create_time ? moment(made.create_time) : "", n: made.segments, engine: made.speech_engines.join(", ") };
-  return h("p", { class: "provenance" }, t("report.provenance", values));
+  const bill = made.speech_cost_usd > 0 ? t("report.bill", { amount: (Math.ceil(made.speech_cost_usd * 100 - 1e-6) / 100).toFixed(2) }) : "";
+  return h("p", { class: "provenance" }, [t("report.provenance", values), bill].filter(Boolean).join(" · "));
 }

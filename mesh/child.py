@@ -17,7 +17,10 @@ from typing import IO
 import grpc
 
 from kit.rpc.client import open_channel
+from kit.rpc.handshake import handshake_problem
+from kit.settings import TlsSettings
 from mesh.health import serves
+from mesh.notices import listening
 from mesh.rooms import Room
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -37,14 +40,19 @@ class Child:
     """A room's process and what is known of it.
 
     `state` is "starting", "serving", "not serving", "waiting" (to start again), "stopped", or "failed": it never
-    came up.
+    came up. `notice` is what it said last about its start, `moved` when it was started or said so (monotonic clock).
     """
 
-    def __init__(self, room: Room, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, room: Room, environment: Mapping[str, str], log: Path, *, tls: TlsSettings | None = None
+    ) -> None:
         self.room = room
+        self.tls = tls
         self.log = log
         self.state = "starting"
         self.restarts = 0
+        self.notice = ""
+        self.moved = time.monotonic()
         self.serving = asyncio.Event()
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +60,16 @@ class Child:
         self._started = 0.0
         self._lived_seconds = 0.0
         self._log_start = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the room."""
+        return self.room.name
+
+    @property
+    def log_place(self) -> str:
+        """Where the room writes its log."""
+        return str(self.log)
 
     @property
     def pid(self) -> int | None:
@@ -69,6 +87,11 @@ class Child:
         Raises:
             ChildFailed: the room ended by itself before it ever served.
         """
+        with listening(self._hear) as address:
+            self._environment["NOTIFY_SOCKET"] = address
+            await self._supervise()
+
+    async def _supervise(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             self.state = "starting"
@@ -111,8 +134,12 @@ class Child:
             return log.read().splitlines()[-lines:]
         return []
 
+    def _hear(self, status: str) -> None:
+        self.notice, self.moved = status, time.monotonic()
+
     def _start(self, log: IO[bytes]) -> None:
-        self._started = time.monotonic()
+        self._started = self.moved = time.monotonic()
+        self.notice = ""
         self._log_start = os.fstat(log.fileno()).st_size
         # Popen from the main thread: the kernel's death signal is tied to the thread that starts the child.
         self._process = subprocess.Popen(
@@ -129,12 +156,14 @@ class Child:
         """Follow the process and its health check until it ends; return its exit status."""
         process = self._process
         assert process is not None
-        async with open_channel(self.room.address, api_key=None) as channel:
+        async with open_channel(self.room.address, api_key=None, tls=self.tls) as channel:
             while (status := process.poll()) is None:
                 try:
                     serving = await serves(channel)
-                except grpc.aio.AioRpcError:
+                except grpc.aio.AioRpcError as error:
                     serving = False
+                    if problem := handshake_problem(error.details() or ""):
+                        self.notice = f"it cannot be asked whether it serves: {problem}"
                 if serving:
                     self.state = "serving"
                     self.serving.set()

@@ -52,7 +52,18 @@ def about(
 
 
 @app.command()
-def up(data_dir: DataDir = None, free_ports: FreePorts = False) -> None:
+def up(
+    data_dir: DataDir = None,
+    free_ports: FreePorts = False,
+    certificates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rooms talk over TLS, each with its certificate of this directory; see `agent certificates`.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
     """Start every room on this machine and keep it running; Ctrl-C drains them.
 
     Without DATABASE_URL it brings its own PostgreSQL; without SERVICE_API_KEYS it makes keys and keeps them in the
@@ -61,7 +72,12 @@ def up(data_dir: DataDir = None, free_ports: FreePorts = False) -> None:
     with _installed():
         from mesh.up import run_up
 
-    _exit(lifecycle.run("agent", lambda shutdown: run_up(shutdown, _data(data_dir), free_ports=free_ports)))
+    _exit(
+        lifecycle.run(
+            "agent",
+            lambda shutdown: run_up(shutdown, _data(data_dir), free_ports=free_ports, certificates=certificates),
+        )
+    )
 
 
 @app.command()
@@ -93,7 +109,7 @@ def transcribe(
 @app.command()
 def doctor() -> None:
     """Say what is missing on this machine and what to do about it."""
-    from mesh.doctor import run_doctor
+    from mesh.doctor.examination import run_doctor
 
     _exit(run_doctor())
 
@@ -123,6 +139,24 @@ def health(
     from mesh.health import run_health
 
     _exit(asyncio.run(run_health(room)))
+
+
+@app.command()
+def certificates(
+    directory: Annotated[Path, typer.Argument(help="Where they are kept; made if it is not there.", file_okay=False)],
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address that every room's certificate bears too; may be given several times."),
+    ] = None,
+    days: Annotated[int, typer.Option(help="How long the certificates are good.", min=1, max=3650)] = 365,
+) -> None:
+    """Make certificates for TLS between rooms: an authority, and one for each room.
+
+    Run again it renews the rooms' certificates and keeps the authority; rooms that run take them up by themselves.
+    """
+    from mesh.certificates import run_certificates
+
+    _exit(run_certificates(directory, host or [], days))
 
 
 audit = typer.Typer(help="The trail of who was let in and who was not.", no_args_is_help=True)

@@ -9,6 +9,9 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from kit.rpc.client import open_channel
+from kit.rpc.credentials import to_itself
+from kit.rpc.status import error_of
+from kit.settings import SettingsError
 from mesh.rooms import ROOMS
 
 TIMEOUT_SECONDS = 2.0
@@ -37,12 +40,17 @@ async def run_health(name: str) -> int:
         return 2
     variable = f"{name.upper()}_LISTEN" if room.http_port is None else f"{name.upper()}_GRPC_LISTEN"
     port = os.environ.get(variable, room.address).rpartition(":")[2]
-    async with open_channel(f"127.0.0.1:{port}", api_key=None) as channel:
+    try:
+        tls = to_itself()
+    except SettingsError as error:
+        sys.stderr.writelines(f"agent: {problem}\n" for problem in error.problems)
+        return 1
+    async with open_channel(f"127.0.0.1:{port}", api_key=None, tls=tls) as channel:
         try:
             if await serves(channel):
                 return 0
         except grpc.aio.AioRpcError as error:
-            print(f"agent: {name} does not answer on port {port}: {error.details()}", file=sys.stderr)
+            print(f"agent: {name} does not answer on port {port}: {error_of(error).message}", file=sys.stderr)
             return 1
     print(f"agent: {name} is not serving", file=sys.stderr)
     return 1

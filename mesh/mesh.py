@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,15 +16,18 @@ import httpx2
 
 from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.lifecycle import StartError
-from kit.settings import DatabaseSettings, load
+from kit.rpc.certificates import read_material
+from kit.settings import DatabaseSettings, TlsSettings, load
 from kit.telemetry import logs
-from mesh.address_book import remove_address_book, write_address_book
+from mesh.address_book import book_of, remove_address_book, write_address_book
+from mesh.certificates import COMMANDS, tls_of
 from mesh.child import Child, ChildFailed
 from mesh.claim import claimed
+from mesh.https import HttpsSettings
 from mesh.keys import Keys, KeySettings, keys_for
 from mesh.rooms import ROOMS, Room, on_free_ports, taken_ports
+from mesh.starting import all_serving
 
-START_SECONDS = 120.0  # a speech model may have to be read from a slow disk
 CONNECT_TRIES = 100
 CONNECT_PAUSE_SECONDS = 0.1
 POSTGRES_CHECK_SECONDS = 0.5
@@ -40,6 +44,10 @@ class Mesh:
     data: Path
     database_url: str = ""
     """Address of the database that was started with the rooms, empty if it is somebody else's."""
+    tls: TlsSettings | None = None
+    """With what the rooms are called; None: in plain."""
+    https: HttpsSettings = field(default_factory=HttpsSettings)
+    """Whether the gateway's HTTP server speaks TLS."""
     started: float = field(default_factory=time.monotonic)
 
     def room(self, name: str) -> Room:
@@ -50,7 +58,7 @@ class Mesh:
     def url(self) -> str:
         """Address of the gateway's HTTP server."""
         gateway = self.room("gateway")
-        return f"http://127.0.0.1:{gateway.http_port}"
+        return f"{self.https.scheme}://127.0.0.1:{gateway.http_port}"
 
     @property
     def pids(self) -> dict[str, int]:
@@ -65,7 +73,9 @@ async def open_mesh(
     free_ports: bool = False,
     environment: Mapping[str, str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    moving: Callable[[str], None] = lambda _: None,
     stop: asyncio.Event | None = None,
+    certificates: Path | None = None,
 ) -> AsyncIterator[Mesh]:
     """Run every room for the block; all of them serve when the block is entered, all have drained when it is left.
 
@@ -74,10 +84,14 @@ async def open_mesh(
         free_ports: whether to take any free ports instead of the documented ones.
         environment: variables for the rooms, over those of this process.
         progress: called with one short sentence per step.
+        moving: called with a sentence about how far a step is, again and again.
         stop: gives up the start when it is set.
+        certificates: directory of `agent certificates`: rooms talk over TLS, each with its own. If None, all of them
+            do what GRPC_TLS_* say.
 
     Raises:
-        StartError: a port is taken, a room's extra is missing, or another mesh has the directory.
+        StartError: a port is taken, a room's extra or certificate is missing, or another mesh has the directory.
+        SettingsError: a setting is wrong, or a file that it names.
         ChildFailed: a room ended before it was ready.
         StartStopped: `stop` was set before every room was ready.
     """
@@ -85,7 +99,14 @@ async def open_mesh(
     logs.configure("agent", "warning", "console", stream=sys.stderr)
     rooms = on_free_ports(ROOMS) if free_ports else ROOMS
     refuse_what_cannot_start(rooms)
-    key_settings, database = load(KeySettings, DatabaseSettings)
+    key_settings, database, tls, https = load(KeySettings, DatabaseSettings, TlsSettings, HttpsSettings)
+    own = {room.name: tls_of(certificates, room.name).environment() for room in rooms} if certificates else {}
+    if environment and environment.get("GATEWAY_TLS_ENABLED") == "false":
+        https = HttpsSettings(enabled=False)
+    if certificates:
+        tls = tls_of(certificates, COMMANDS)
+    if tls.on:
+        read_material(tls)  # says what is wrong with it once, before every room does
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     (data / "logs").mkdir(exist_ok=True)
@@ -96,21 +117,31 @@ async def open_mesh(
         variables = {"AGENT_DATA_DIR": str(data), **keys.environment(key_settings)}
         for room in rooms:
             variables |= room.environment()
+        if https.on:
+            # The certificate is made for a name; links and recorders need it, and nobody else can tell.
+            variables["GATEWAY_URL"] = os.environ.get("GATEWAY_URL") or variables["GATEWAY_URL"].replace(
+                "http", "https"
+            )
         if database.database_url is None:
             progress("starting PostgreSQL")
             # In the main thread: the kernel's death signal is tied to the thread that starts the server.
             postgres = stack.enter_context(open_embedded(data))
             variables["DATABASE_URL"] = postgres.url
         variables |= environment or {}
-        children = tuple(Child(room, variables, data / "logs" / f"{room.name}.log") for room in rooms)
+        children = tuple(
+            Child(room, variables | own.get(room.name, {}), data / "logs" / f"{room.name}.log", tls=tls)
+            for room in rooms
+        )
         async with asyncio.TaskGroup() as tasks:
             for child in children:
                 tasks.create_task(child.supervise(), name=f"mesh.{child.room.name}")
             watch = tasks.create_task(_keep_running(postgres), name="mesh.postgresql")
             try:
                 progress("starting " + ", ".join(room.name for room in rooms))
-                mesh = Mesh(rooms, children, keys, data, postgres.url if postgres else "")
-                await _ready(mesh, stop)
+                mesh = Mesh(
+                    rooms, children, keys, data, postgres.url if postgres else "", tls if tls.on else None, https
+                )
+                await _ready(mesh, moving, stop)
                 write_address_book(data, _addresses(mesh))
                 yield mesh
             finally:
@@ -143,6 +174,8 @@ def _addresses(mesh: Mesh) -> dict[str, str]:
     own = {"url": mesh.url, "user_key": mesh.keys.user, "service_key": mesh.keys.service}
     if mesh.database_url:
         own["database_url"] = mesh.database_url
+    if mesh.tls is not None:
+        own |= book_of(mesh.tls)
     return own | {room.name: room.address for room in mesh.rooms}
 
 
@@ -158,11 +191,11 @@ class StartStopped(Exception):
     """Somebody changed their mind before every room was ready."""
 
 
-async def _ready(mesh: Mesh, stop: asyncio.Event | None) -> None:
+async def _ready(mesh: Mesh, moving: Callable[[str], None], stop: asyncio.Event | None) -> None:
     """Wait until every room serves and is connected.
 
     Raises:
-        StartError: that takes too long.
+        StartError: a room does not come further.
         StartStopped: `stop` was set before.
     """
 
@@ -172,28 +205,15 @@ async def _ready(mesh: Mesh, stop: asyncio.Event | None) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(give_up(stop), name="mesh.stop") if stop is not None else None
-        await _all_serving(mesh.children)
+        await all_serving(mesh.children, moving=moving)
         await _all_connected(mesh)
         if waiting is not None:
             waiting.cancel()
 
 
-async def _all_serving(children: Sequence[Child]) -> None:
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            for child in children:
-                await child.serving.wait()
-    except TimeoutError:
-        late = next(child for child in children if not child.serving.is_set())
-        raise StartError(
-            f"{late.room.name} was not ready after {START_SECONDS:.0f} s; see {late.log}\n"
-            + "\n".join(late.last_words())
-        ) from None
-
-
 async def _all_connected(mesh: Mesh) -> None:
     """Wait until the gateway reaches every room: it started beside them, and may be between two tries to connect."""
-    async with httpx2.AsyncClient(timeout=5, trust_env=False) as http:
+    async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=mesh.https.trust()) as http:
         for _ in range(CONNECT_TRIES):
             with contextlib.suppress(httpx2.HTTPError):
                 if (await http.get(f"{mesh.url}/health")).is_success:

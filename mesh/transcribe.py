@@ -23,11 +23,12 @@ from kit.lifecycle import Shutdown, StartError
 from kit.rpc.client import open_channel
 from kit.rpc.status import error_of
 from kit.telemetry import logs
-from mesh.address_book import read_address_book
+from mesh.address_book import read_address_book, tls_in
 from mesh.audio import Recording, Stereo, UnreadableAudio, examine
 from mesh.child import ChildFailed
 from mesh.failures import leaves
 from mesh.mesh import StartStopped, open_mesh, why_it_failed
+from mesh.start_screen import StartScreen
 from mesh.upload import ConnectionLost, send_file
 from mesh.upload_note import UploadNote, open_note, upload_name
 
@@ -92,10 +93,12 @@ async def _running_mesh(data: Path, console: Console, stop: asyncio.Event) -> As
         yield book
         return
     console.print("no mesh runs here; starting one for this file", style="dim")
-    async with open_mesh(data, free_ports=True, progress=lambda step: console.print(step, style="dim"), stop=stop):
-        started = await asyncio.to_thread(read_address_book, data)
-        assert started is not None
-        yield started
+    with StartScreen(console) as start:
+        async with open_mesh(data, free_ports=True, progress=start.step, moving=start.moving, stop=stop):
+            start.close()
+            started = await asyncio.to_thread(read_address_book, data)
+            assert started is not None
+            yield started
 
 
 async def _transcribe(
@@ -103,8 +106,8 @@ async def _transcribe(
 ) -> str:
     await _refuse_what_is_not_taken(book, job, recording)
     async with (
-        open_channel(book["ingest"], api_key=book["user_key"]) as ingest,
-        open_channel(book["report"], api_key=book["user_key"]) as report,
+        open_channel(book["ingest"], api_key=book["user_key"], tls=tls_in(book)) as ingest,
+        open_channel(book["report"], api_key=book["user_key"], tls=tls_in(book)) as report,
     ):
         name = await asyncio.to_thread(upload_name, job.file, f"{job.language} {recording.speakers}")
         with open_note(data, name) as note:
@@ -127,7 +130,7 @@ async def _refuse_what_is_not_taken(book: dict[str, str], job: Transcription, re
     Raises:
         StartError: recognition of files is off, or takes no file of this length.
     """
-    async with open_channel(book["stt"], api_key=book["service_key"]) as channel:
+    async with open_channel(book["stt"], api_key=book["service_key"], tls=tls_in(book)) as channel:
         stub = stt_service_pb2_grpc.SpeechServiceStub(channel)
         try:
             answer = await stub.ListEngines(speech.ListEnginesRequest(), timeout=30)

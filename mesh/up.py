@@ -14,12 +14,13 @@ from kit.lifecycle import Shutdown, StartError
 from mesh.child import Child, ChildFailed
 from mesh.failures import leaves
 from mesh.mesh import Mesh, StartStopped, open_mesh, why_it_failed
+from mesh.start_screen import StartScreen
 
 STATE_STYLES = {"serving": "green", "starting": "yellow", "waiting": "yellow", "not serving": "red", "failed": "red"}
 GLYPHS = {"serving": "●", "starting": "○", "waiting": "↻", "not serving": "▲", "failed": "✖", "stopped": "·"}
 
 
-async def run_up(shutdown: Shutdown, data: Path, *, free_ports: bool) -> None:
+async def run_up(shutdown: Shutdown, data: Path, *, free_ports: bool, certificates: Path | None = None) -> None:
     """Run the mesh until a signal.
 
     Raises:
@@ -27,17 +28,21 @@ async def run_up(shutdown: Shutdown, data: Path, *, free_ports: bool) -> None:
     """
     console = Console(stderr=True)
     try:
-        async with open_mesh(
-            data,
-            free_ports=free_ports,
-            progress=lambda step: console.print(step, style="dim"),
-            stop=shutdown.requested,
-        ) as mesh:
-            if console.is_terminal:
-                await _show(mesh, shutdown, console)
-            else:
-                await _report_changes(mesh, shutdown, console)
-            console.print("draining", style="dim")
+        with StartScreen(console) as start:
+            async with open_mesh(
+                data,
+                free_ports=free_ports,
+                progress=start.step,
+                moving=start.moving,
+                stop=shutdown.requested,
+                certificates=certificates,
+            ) as mesh:
+                start.close()
+                if console.is_terminal:
+                    await _show(mesh, shutdown, console)
+                else:
+                    await _report_changes(mesh, shutdown, console)
+                console.print("draining", style="dim")
     except* StartStopped:
         console.print("stopped before every room was ready", style="dim")
     except* ChildFailed as failures:

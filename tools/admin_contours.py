@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from tools.reach import Gateway, Refused, ask
+from tools.reach import Gateway, Refused, ask, shown
 
 _OPENAPI = Path(__file__).resolve().parent.parent / "openapi" / "openapi.json"
 _PREFIX = "/v1/admin/"
 _NOBODY = "00000000-0000-7000-8000-000000000000"
+_EVENT_STREAM = "text/event-stream"
 _NOT_THERE = 404
 """A meeting that no recorder was sent to has no session: an answer of the contour, not a failure of it."""
 
@@ -55,7 +57,9 @@ async def check_all(http: httpx2.AsyncClient, gateway: Gateway, meeting_id: str)
     providers = await _providers(http, gateway, found)
     for method, template in contours():
         for path in _paths(template, meeting_id, providers, sorted(found.queues)):
-            if method == "GET" and path not in looked_at:
+            if method == "GET" and template in streams():
+                await _begins(http, gateway, path, found)
+            elif method == "GET" and path not in looked_at:
                 await _read(http, gateway, path, found)
             await _locked(http, gateway, method, path, found)
     return found
@@ -67,6 +71,17 @@ def contours() -> Iterator[tuple[str, str]]:
     for template, methods in document["paths"].items():
         if template.startswith(_PREFIX):
             yield from ((method.upper(), template) for method in methods if method != "parameters")
+
+
+@cache
+def streams() -> frozenset[str]:
+    """Return the paths that answer GET with a stream, which does not end."""
+    document = json.loads(_OPENAPI.read_text(encoding="utf-8"))
+    return frozenset(
+        template
+        for template, methods in document["paths"].items()
+        if _EVENT_STREAM in methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+    )
 
 
 def _paths(template: str, meeting_id: str, providers: list[str], queues: list[str]) -> list[str]:
@@ -99,6 +114,17 @@ async def _read(http: httpx2.AsyncClient, gateway: Gateway, path: str, found: Fi
     found.wrong += [f"GET {path}: {sentence}" for sentence in _complaints(path, answer)]
     if path.endswith("/queues/health"):
         found.queues = {str(row["queue"]): int(row["depth"]) for row in answer.get("queues", ()) if row.get("queue")}
+
+
+async def _begins(http: httpx2.AsyncClient, gateway: Gateway, path: str, found: Findings) -> None:
+    """See whether a stream begins; nobody waits for its end."""
+    found.checked.append(f"GET {path}")
+    try:
+        async with http.stream("GET", path, headers=shown(gateway.service_key)) as answer:
+            if not answer.is_success:
+                found.wrong.append(f"GET {path}: {answer.status_code} {answer.reason_phrase}")
+    except httpx2.HTTPError as error:
+        found.wrong.append(f"GET {path}: no answer ({str(error) or type(error).__name__})")
 
 
 def _complaints(path: str, answer: dict[str, Any]) -> Iterator[str]:

@@ -159,10 +159,18 @@ async def _answers(
         yield answer
 
 
+def open_channel(target: str, certificates: Path | None) -> grpc.aio.Channel:
+    """Open a channel, over TLS with the certificates of a directory: `ca.crt`, `tls.crt` and `tls.key`."""
+    if certificates is None:
+        return grpc.aio.insecure_channel(target)
+    authority, key, own = ((certificates / name).read_bytes() for name in ("ca.crt", "tls.key", "tls.crt"))
+    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(authority, key, own))
+
+
 async def main(options: argparse.Namespace) -> None:
     """Stream the file and print what is said in it."""
     session = read_session(options.file)
-    async with grpc.aio.insecure_channel(options.target) as channel:
+    async with open_channel(options.target, options.certificates) as channel:
         client = Client(channel, options.key)
         meeting_id = await client.start(options.file.name)
         print(f"meeting {meeting_id}", flush=True)
@@ -177,4 +185,5 @@ if __name__ == "__main__":
     parser.add_argument("--key", required=True, help="a user key")
     parser.add_argument("--target", default="127.0.0.1:8021", help="gRPC address of the ingest room")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast to send; 1 is as fast as people speak")
+    parser.add_argument("--certificates", type=Path, help="directory of this program, if the mesh talks TLS")
     asyncio.run(main(parser.parse_args()))

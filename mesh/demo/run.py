@@ -87,6 +87,7 @@ async def run_demo(shutdown: Shutdown, language: str, output: Path, seconds: flo
 async def _hold(reference: Reference, output: Path, screen: Screen) -> Summary:
     begun = time.monotonic()
     environment = {"STT_PROVIDER": "demo", "AUTH_MODE": "api_key", "LOG_FORMAT": "json"}
+    environment["GATEWAY_TLS_ENABLED"] = "false"  # a certificate is made for a name, and the callers have an address
     try:
         async with open_mesh(output / "data", free_ports=True, environment=environment, progress=screen.step) as mesh:
             ready = time.monotonic()
@@ -113,9 +114,11 @@ async def _hold(reference: Reference, output: Path, screen: Screen) -> Summary:
 async def _call(mesh: Mesh, reference: Reference, output: Path, screen: Screen) -> Call:
     """Two callers meet in a room, the recorder joins, they talk, the meeting is finished."""
     async with AsyncExitStack() as stack:
-        ingest = await stack.enter_async_context(open_channel(mesh.room("ingest").address, api_key=mesh.keys.user))
+        ingest = await stack.enter_async_context(
+            open_channel(mesh.room("ingest").address, api_key=mesh.keys.user, tls=mesh.tls)
+        )
         service = await stack.enter_async_context(
-            open_channel(mesh.room("connector").address, api_key=mesh.keys.service)
+            open_channel(mesh.room("connector").address, api_key=mesh.keys.service, tls=mesh.tls)
         )
         http = await stack.enter_async_context(_http(mesh))
         call = Call(await _start_meeting(http, reference))

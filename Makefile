@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SYSTEM_PACKAGES := chromium coturn espeak-ng janus libespeak-ng1 prometheus pulseaudio pulseaudio-utils
+SYSTEM_PACKAGES := chromium coturn espeak-ng janus libespeak-ng1 openssh-client prometheus pulseaudio pulseaudio-utils tmux
 
 .PHONY: help
 help: ## Show the targets
@@ -110,12 +110,20 @@ docs-check: setup
 	@$(BIN)/python -m gateway.rest.openapi --check
 	@$(BIN)/python -m gateway.live.asyncapi --check
 
+.PHONY: console-pictures
+console-pictures: SYSTEM_PACKAGES := chromium fonts-firacode pngquant tmux
+console-pictures: setup system-packages ## Take the pictures of docs/console from a mesh with calls in it: PICTURES="--only logs"
+	@$(BIN)/python tools/console_pictures.py $(PICTURES)
+
 # --- measuring -------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-durable bench-gateway bench-queue bench-stt bench-webrtc bench-wer
+.PHONY: bench bench-console bench-durable bench-gateway bench-queue bench-stt bench-webrtc bench-wer
 bench: setup ## List the benches
 	@for file in bench/*/__main__.py; do name=$$(basename $$(dirname $$file)); \
 	  printf "  make bench-%-10s %s\n" $$name "$$(sed -n '1s/^"""[^:]*: \(.*\)\.\?"""$$/\1/p' $$file)"; done
+
+bench-console: setup ## Measure the console at 500 live sessions (BENCH=--quick: 1 min); build/bench/console.json
+	@$(BIN)/python -m bench.console $(BENCH)
 
 bench-durable: setup ## Measure durable audio against an echo and against no sync; build/bench/durable.json
 	@$(BIN)/python -m bench.durable $(BENCH)

@@ -4,7 +4,8 @@
 
     async def test_something():
         async with fresh_database() as database:      # or: with fresh_url() as url
-            ...
+            async with whole(database).begin() as connection:    # what tests write and read themselves
+                ...
 
 The server starts when it is first asked for, in the main thread, and ends with the process.
 """
@@ -24,10 +25,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db.embedded import EmbeddedPostgres, open_embedded
 from kit.db.engine import Database, open_database
 from kit.db.migrate import migrate
+from kit.db.tenancy import across_tenants
 
 _TEMPLATE = "migrated"
 
@@ -101,6 +105,46 @@ def database_url() -> Iterator[str]:
     """The address of a migrated database of the test's own."""
     with fresh_url() as url:
         yield url
+
+
+@pytest.fixture
+def every_tenant() -> Iterator[None]:
+    """The scope of tests that call repositories themselves, as servicers and loops do within theirs."""
+    with across_tenants():
+        yield
+
+
+class Whole:
+    """A database as a test looks at it: over all tenants."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """See `Database.begin`."""
+        with across_tenants():
+            async with self._database.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def mend(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction as the login itself, a superuser: it may make tables and look at other sessions."""
+        async with self.begin() as connection:
+            await connection.execute(text("SET LOCAL ROLE NONE"))
+            yield connection
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """See `Database.connect`."""
+        with across_tenants():
+            async with self._database.connect() as connection:
+                yield connection
+
+
+def whole(database: Database) -> Whole:
+    """Return the database for a test's own statements; what the rooms do in it keeps the scope that they say."""
+    return Whole(database)
 
 
 def _create(template: str | None, *, name: str | None = None) -> str:

@@ -6,18 +6,21 @@ import asyncio
 import locale
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from kit.auth.tenant import is_tenant_id
 from kit.settings import SettingsError, load
 from tui.cli_orders import add_orders
 from tui.connection import Connection, find_connection
 from tui.settings import ConsoleSettings
+from tui.ssh.cli import add_serving
 
 app = typer.Typer(
     name="agent-console",
@@ -30,6 +33,7 @@ app = typer.Typer(
     "agent-console sessions --json | jq 'select(.state != \"LIVE\")'\n\n"
     "agent-console services --watch\n\n"
     "agent-console tail 0199a7c2-...\n\n"
+    "agent-console logs --level warning --follow\n\n"
     "agent-console dlq ls && agent-console dlq requeue deliver\n\n"
     "agent-console dlq drop deliver --yes-drop deliver\n\n"
     "agent-console breaker reset sberjazz --reason 'provider is back'\n\n"
@@ -59,11 +63,13 @@ class Options:
     target: str | None
     key: str | None
     key_file: Path | None
+    tenant: str = ""
+    ca_file: Path | None = None
 
     def connection(self) -> Connection:
         """Settle where to connect, or end the program with a sentence."""
         try:
-            return find_connection(self.target, self.key, self.key_file)
+            return find_connection(self.target, self.key, self.key_file, self.tenant, self.ca_file)
         except SettingsError as error:
             _refuse(*error.problems)
         except OSError as error:
@@ -92,6 +98,22 @@ def console(
         ),
     ] = None,
     key_file: Annotated[Path | None, typer.Option(help="File that holds the service key.", metavar="FILE")] = None,
+    tenant: Annotated[
+        str,
+        typer.Option(
+            help="Act for this tenant, with a service key that is not bound to another; what has no tenant "
+            "(rooms, queues, breakers, live sessions) is shown as ever.",
+            metavar="NAME",
+        ),
+    ] = "",
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Talk TLS to a gateway whose certificate is of the authority in this file; without it "
+            "GRPC_TLS_CA_FILE.",
+            metavar="FILE",
+        ),
+    ] = None,
     theme: Annotated[
         Literal["dark", "light", "ansi"] | None,
         typer.Option(help="Colours; ansi takes the terminal's own 16; without it AGENT_CONSOLE_THEME, else dark."),
@@ -111,7 +133,9 @@ def console(
         raise typer.Exit
     if key is not None and key_file is not None:
         _refuse("--key and --key-file exclude each other")
-    context.obj = options = Options(target, key, key_file)
+    if tenant and not is_tenant_id(tenant):
+        _refuse("--tenant is no name of a tenant: up to 64 letters, digits and ._-")
+    context.obj = options = Options(target, key, key_file, tenant, ca_file)
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # the screen is drawn on stderr
@@ -193,6 +217,37 @@ def tail(
 
 
 @app.command()
+def logs(
+    context: typer.Context,
+    json: Json = False,
+    follow: Annotated[bool, typer.Option("--follow", "--watch", "-f", help="Go on with what is new.")] = False,
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Only lines of this level and above.")
+    ] = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help="Only this room's lines; may be given again.", metavar="NAME")
+    ] = None,
+    contains: Annotated[
+        str, typer.Option(help="Only lines with this text in the message or a value.", metavar="TEXT")
+    ] = "",
+    lines: Annotated[int, typer.Option(help="Lines from before, of all rooms together.", min=1, max=1000)] = 100,
+) -> None:
+    """Write the log lines of every room by time; the newest stands last."""
+    from tui.logs_listing import run_logs
+
+    asked = run_logs(
+        _connect(context),
+        level=level or "",
+        rooms=room or (),
+        contains=contains,
+        lines=lines,
+        json=json,
+        follow=follow,
+    )
+    _run(asked)
+
+
+@app.command()
 def whoami(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Say who the gateway takes you for, and what you may do."""
     from tui.asking import run_whoami
@@ -211,6 +266,12 @@ def doctor(context: typer.Context) -> None:
 def _connect(context: typer.Context) -> Connection:
     options: Options = context.find_root().obj
     return options.connection()
+
+
+def _find(context: typer.Context) -> Callable[[], Connection]:
+    options: Options = context.find_root().obj
+    _connect(context)  # what is wrong is said before anything starts
+    return partial(find_connection, options.target, options.key, options.key_file, options.tenant)
 
 
 def _list(context: typer.Context, topic: str, *, json: bool, watch: bool) -> None:
@@ -279,3 +340,4 @@ def _refuse(*sentences: str) -> NoReturn:
 
 
 add_orders(app, _connect, _run, _refuse)
+add_serving(app, _find, _refuse)

@@ -23,6 +23,8 @@ from tui.link import Link
 from tui.problems import problem_of
 from tui.store import Store
 
+_KEY_SECONDS = 1.0  # between two looks at the file of a key that was refused
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -57,28 +59,68 @@ class Watch:
         self._request = pb.WatchConsoleRequest(topics=topics, max_hz=max_hz)
         self._patience = patience
         self._news = asyncio.Event()
+        self._again = asyncio.Event()
+        self._following: asyncio.Timeout | None = None
 
     async def news(self) -> None:
         """Wait until the store or the link has changed since the last call."""
         await self._news.wait()
         self._news.clear()
 
+    def again(self) -> None:
+        """Open a new stream now: give the present one up, or wait no longer for the next attempt."""
+        self._again.set()
+        if self._following is not None and not self._following.expired():
+            self._following.reschedule(asyncio.get_running_loop().time())
+
     async def run(self) -> None:
-        """Follow the stream; return only when the gateway refuses this caller."""
+        """Follow the stream. A refusal stands until a new attempt is asked for, or the key in its file is another."""
         pause = self._patience.first_pause_seconds
         while True:
-            problem = await self._problem_of_following()
+            shown = self._connection.present_key()
+            problem = await self._until_told()
+            if self.link.attempt == 0:  # the stream that broke had worked
+                pause = self._patience.first_pause_seconds
             if problem.final:
                 self.link.refused(problem)
                 self._news.set()
-                return
-            if self.link.attempt == 0:  # the stream that broke had worked
-                pause = self._patience.first_pause_seconds
-            seconds = self._jittered(pause)
+                await self._another_wish(shown)
+                self.link.asks_again()
+                self._news.set()
+                continue
+            seconds = 0.0 if self._again.is_set() else self._jittered(pause)
             self.link.lost(problem, monotonic() + seconds)
             self._news.set()
-            await asyncio.sleep(seconds)
-            pause = min(2 * pause, self._patience.longest_pause_seconds)
+            if await self._told_within(seconds):
+                pause = self._patience.first_pause_seconds
+            else:
+                pause = min(2 * pause, self._patience.longest_pause_seconds)
+
+    async def _until_told(self) -> ConsoleError:
+        """Follow one stream until it ends or a new one is wanted."""
+        try:
+            async with asyncio.timeout(None) as self._following:
+                return await self._problem_of_following()
+        except TimeoutError:
+            return StreamBroken("is asked again")
+        finally:
+            self._following = None
+
+    async def _told_within(self, seconds: float) -> bool:
+        """Wait, less long if a new attempt is asked for; return whether it was."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        self._again.clear()
+        return True
+
+    async def _another_wish(self, shown: str) -> None:
+        """Wait until a new attempt makes sense after a refusal."""
+        while not await self._told_within(_KEY_SECONDS):
+            if self._connection.present_key() != shown:
+                return
 
     async def _problem_of_following(self) -> ConsoleError:
         """Follow one stream to its end and say why it ended."""
@@ -149,7 +191,12 @@ async def open_watch(
         max_hz: frames per second at most, 1 to 10.
         patience: how long to wait for what.
     """
-    async with open_channel(connection.target, api_key=connection.key) as channel, asyncio.TaskGroup() as tasks:
+    async with (
+        open_channel(
+            connection.target, api_key=connection.credential, tenant_id=connection.tenant or None, tls=connection.tls
+        ) as channel,
+        asyncio.TaskGroup() as tasks,
+    ):
         watch = Watch(
             ConsoleServiceStub(channel),
             connection,

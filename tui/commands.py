@@ -28,11 +28,19 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
+class Sort:
+    """Sort the table that has the focus."""
+
+    column: str
+    backwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """Leave the console."""
 
 
-Command = Go | Tail | Quit | Order
+Command = Go | Tail | Sort | Quit | Order
 
 _ALIASES = {"rooms": "services", "dlq": "queues", "home": "overview"}
 _ORDERS: Mapping[str, Callable[[str, str], Order]] = {
@@ -58,6 +66,8 @@ def read_command(text: str) -> Command | None:
         raise UnknownCommand(f":{name} needs a meeting, for example :{name} 0199a7c2-...")
     if name in {"q", "quit"}:
         return Quit()
+    if name == "sort":
+        return Sort(what.casefold(), backwards=more.startswith(("back", "desc")))
     if name == "tail":
         return Tail(what)
     if name in _ORDERS:

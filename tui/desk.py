@@ -5,6 +5,7 @@ Answers are rows, their texts clean. It runs on the event loop of whoever opens 
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -44,9 +45,12 @@ from tui.transcript import Transcript
 
 T = TypeVar("T")
 
+_PROVIDER_BREAKERS = "connector."  # before a provider's name in its breaker's
 _QUESTION_SECONDS = 10.0
 _ORDER_SECONDS = 30.0  # a recorder has 10 s to leave and 10 s to come back
 _PAGE_ROWS = 200
+_MAX_REASON_CHARACTERS = 500
+_MAX_PAYLOAD_CHARACTERS = 10_000  # rooms send no more, and JSON that is cut cannot be read
 
 
 class Desk:
@@ -60,7 +64,7 @@ class Desk:
         self.meetings_stub: Any = MeetingServiceStub(channel)
         self.clean: Callable[[str], str] = partial(clean, ascii_only=ascii_only)
         self.ascii_only = ascii_only
-        self._console: Any = ConsoleServiceStub(channel)
+        self.console_stub: Any = ConsoleServiceStub(channel)
         self._admin: Any = AdminServiceStub(channel)
         self._connector: Any = ConnectorServiceStub(channel)
         self._reports: Any = ReportServiceStub(channel)
@@ -73,7 +77,7 @@ class Desk:
     async def whoami(self) -> Caller:
         """Ask who we are."""
         try:
-            known = await self._console.WhoAmI(pb.WhoAmIRequest(), timeout=_QUESTION_SECONDS)
+            known = await self.console_stub.WhoAmI(pb.WhoAmIRequest(), timeout=_QUESTION_SECONDS)
         except grpc.aio.AioRpcError as failure:
             raise problem_of(failure, self._connection, self.clean) from None
         return Caller(
@@ -91,11 +95,16 @@ class Desk:
             target=order.target,
             expected_state=order.expected_state,
             provider=order.provider,
-            reason=order.reason or "agent-console",
+            reason=self._signed(order.reason or "agent-console"),
             request_id=request_id or new_id(),
         )
-        answer = await self._ask(self._console.RunAction(request, timeout=_ORDER_SECONDS), order.doing)
+        answer = await self._ask(self.console_stub.RunAction(request, timeout=_ORDER_SECONDS), order.doing)
         return self.clean(answer.message)
+
+    def _signed(self, reason: str) -> str:
+        """Say who wants it, where the key does not."""
+        person = self._connection.person
+        return f"{person}: {reason}"[:_MAX_REASON_CHARACTERS] if person else reason
 
     async def jobs(self, queue: str, state: str = "", *, limit: int = _PAGE_ROWS) -> Sequence[JobRow]:
         """List jobs of a queue, newest first, in one state unless it is empty."""
@@ -106,11 +115,15 @@ class Desk:
                 queue=queue, state=state, page_size=min(_PAGE_ROWS, limit - len(rows)), page_token=token
             )
             page = await self._question(self._admin.ListJobs, request, f"list the jobs of {self.clean(queue)}")
-            rows += [read_row(JobRow, job, self.clean) for job in page.jobs]
+            rows += [self._job(job) for job in page.jobs]
             token = page.next_page_token
             if not token:
                 break
         return rows
+
+    def _job(self, job: admin.Job) -> JobRow:
+        payload = clean(job.payload, ascii_only=self.ascii_only, limit=_MAX_PAYLOAD_CHARACTERS)
+        return replace(read_row(JobRow, job, self.clean), payload=payload)
 
     async def queues_with_dead_letters(self) -> Sequence[str]:
         """Name the queues in which jobs gave up."""
@@ -151,9 +164,9 @@ class Desk:
         answer = await self._question(self._reports.ListDeliveries, request, "list the deliveries")
         return [read_row(DeliveryRow, delivery, self.clean) for delivery in answer.deliveries]
 
-    async def breaker_history(self, provider: str) -> Sequence[ChangeRow]:
+    async def breaker_history(self, name: str) -> Sequence[ChangeRow]:
         """List the changes of a provider's breaker, newest first; its last error stands before them."""
-        request = connector.GetCircuitBreakerRequest(provider=provider)
+        request = connector.GetCircuitBreakerRequest(provider=name.removeprefix(_PROVIDER_BREAKERS))
         answer = await self._question(self._connector.GetCircuitBreaker, request, "read the breaker's history")
         rows = [read_row(ChangeRow, change, self.clean) for change in answer.breaker.history]
         if answer.breaker.last_error:
@@ -207,5 +220,7 @@ async def open_desk(connection: Connection, *, ascii_only: bool = False) -> Asyn
         connection: which gateway.
         ascii_only: whether texts are transliterated for a terminal without Unicode.
     """
-    async with open_channel(connection.target, api_key=connection.key) as channel:
+    async with open_channel(
+        connection.target, api_key=connection.credential, tenant_id=connection.tenant or None, tls=connection.tls
+    ) as channel:
         yield Desk(channel, connection, ascii_only=ascii_only)

@@ -44,6 +44,14 @@ class Unreachable(ConsoleError):
         )
 
     @classmethod
+    def unsafe(cls, target: str, problem: str) -> "Unreachable":
+        """Return the error for a gateway that is there, while the two ends do not agree about TLS."""
+        error = cls.__new__(cls)
+        sentence = f"No safe connection to the gateway at {target}: {problem}. The console takes --ca-file FILE too."
+        ConsoleError.__init__(error, sentence, why=problem)
+        return error
+
+    @classmethod
     def room(cls, sentence: str) -> "Unreachable":
         """Return the error for a gateway that answers while a room behind it does not."""
         error = cls.__new__(cls)

@@ -23,6 +23,7 @@ class Glyphs:
     empty: str
     middle: str
     none: str
+    marked: str
     spark: str
     border: Literal["round", "ascii"]
 
@@ -47,6 +48,7 @@ UNICODE = Glyphs(
     empty="─",
     middle="·",
     none="–",
+    marked="✓",
     spark="▁▂▃▄▅▆▇█",
     border="round",
 )
@@ -65,6 +67,7 @@ ASCII = Glyphs(
     empty="-",
     middle="-",
     none="-",
+    marked="+",
     spark="_.-=+*#@",
     border="ascii",
 )

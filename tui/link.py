@@ -45,6 +45,10 @@ class Link:
         """The gateway does not want this caller; asking again cannot help."""
         self._state, self.problem = "refused", problem
 
+    def asks_again(self) -> None:
+        """There is a reason to hope: the gateway is asked although it had refused."""
+        self._state, self.problem = "connecting", None
+
     @property
     def refusal(self) -> ConsoleError | None:
         """Why there will be no stream, if so."""

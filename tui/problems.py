@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import grpc
 
+from kit.auth.keys import is_token
+from kit.rpc.handshake import handshake_problem
 from kit.rpc.status import error_of
 from tui.connection import Connection
 from tui.errors import ConsoleError, KeyNotAccepted, KeyNotAllowed, NotTheGateway, Refused, Unreachable
@@ -12,21 +14,33 @@ from tui.errors import ConsoleError, KeyNotAccepted, KeyNotAllowed, NotTheGatewa
 def problem_of(failure: grpc.aio.AioRpcError, connection: Connection, clean: Callable[[str], str]) -> ConsoleError:
     """Turn a failed call into a sentence. What the other end says passes `clean`."""
     problem, target = error_of(failure), clean(connection.target)
+    origin, said = clean(connection.key_origin), clean(problem.message).rstrip(".")
+    again = "it is taken up at once" if connection.key_file is not None else "then start again"
     match problem.code:
         case grpc.StatusCode.UNAUTHENTICATED if connection.key is None:
             return KeyNotAccepted(
                 f"The gateway at {target} wants a key and none was given. "
                 "Set SERVICE_API_KEYS or pass --key-file FILE, then start again."
             )
+        case grpc.StatusCode.UNAUTHENTICATED if is_token(connection.present_key()):
+            return KeyNotAccepted(
+                f"The gateway at {target} does not accept the token from {origin}: {said or 'it is not valid'}. "
+                f"Get a new one there, {again}."
+            )
         case grpc.StatusCode.UNAUTHENTICATED:
             return KeyNotAccepted(
-                f"The gateway at {target} does not know the key from {connection.key_origin}. "
-                "Give it one of its SERVICE_API_KEYS, then start again."
+                f"The gateway at {target} does not know the key from {origin}. "
+                f"Give it one of its SERVICE_API_KEYS, {again}."
+            )
+        case grpc.StatusCode.PERMISSION_DENIED if connection.tenant and "tenant" in said:
+            return KeyNotAllowed(
+                f"The key from {origin} may not act for tenant {connection.tenant}: {said}. "
+                "Start again without --tenant, or with a key that may."
             )
         case grpc.StatusCode.PERMISSION_DENIED:
             return KeyNotAllowed(
-                f"The key from {connection.key_origin} may not watch the mesh at {target}. "
-                "Use a service key (SERVICE_API_KEYS), not a user key, then start again."
+                f"The key from {origin} may not watch the mesh at {target}. "
+                f"Use a service key (SERVICE_API_KEYS), not a user key, {again}."
             )
         case grpc.StatusCode.UNIMPLEMENTED | grpc.StatusCode.INVALID_ARGUMENT:
             return NotTheGateway(
@@ -34,8 +48,8 @@ def problem_of(failure: grpc.aio.AioRpcError, connection: Connection, clean: Cal
                 "Check --target (the gateway's gRPC port, 8011 by default), then start again."
             )
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:
-            return Unreachable(target)
-    said = clean(problem.message)
+            unsafe = handshake_problem(failure.details() or "")
+            return Unreachable.unsafe(target, unsafe) if unsafe else Unreachable(target)
     return ConsoleError(f"The gateway at {target} failed: {problem.code.name} {said}".rstrip(), why=problem.code.name)
 
 

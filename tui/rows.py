@@ -1,7 +1,8 @@
 """The rows that the console shows, one class per kind. Their texts are clean: nothing else makes them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from google.protobuf.message import Message
@@ -105,6 +106,8 @@ class JobRow(Row):
     max_attempts: int
     last_error: str
     create_time: str
+    payload: str = ""
+    """What it works on, as JSON with secrets masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +257,8 @@ R = TypeVar("R", bound=Row)
 
 def read_row(kind: type[R], message: Message, clean: Callable[[str], str]) -> R:
     """Make a row of a message of the contract; every text passes `clean`, moments become text in UTC."""
-    return kind(**{one.name: _read(getattr(message, _name(one)), clean) for one in fields(kind)})
+    names = _names(kind)  # type: ignore[arg-type]  # a class is hashable
+    return kind(*[_read(getattr(message, name), clean) for name in names])
 
 
 def row_fields(row: Row) -> dict[str, Any]:
@@ -273,10 +277,16 @@ def moment(time: Timestamp) -> str:
     return f"{time.ToDatetime():%Y-%m-%dT%H:%M:%SZ}" if time.seconds or time.nanos else ""
 
 
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """Return the contract's names of a row's fields, in their order; those with a default come from elsewhere."""
+    return tuple(_name(one) for one in fields(kind) if one.default is MISSING)
+
+
 def _read(value: Any, clean: Callable[[str], str]) -> Any:
-    if isinstance(value, Timestamp):
-        return moment(value)
-    return clean(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return clean(value)
+    return moment(value) if isinstance(value, Timestamp) else value
 
 
 def _name(one: Any) -> str:

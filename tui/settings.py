@@ -21,3 +21,5 @@ class ConsoleSettings(Section):
     """Whether the mouse moves the cursor; without it the terminal's own text selection works."""
     max_hz: Annotated[int, Field(ge=1, le=10)] = 2
     """Frames per second that the gateway sends at most."""
+    operator: Annotated[str, Field(max_length=64)] = ""
+    """Who works here, where several people share a key: stands before the reason of each order in the audit trail."""

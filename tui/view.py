@@ -28,6 +28,7 @@ class View:
         glyphs: Glyphs,
         desk: "Desk | None" = None,
         read_only: bool = False,
+        tenant: str = "",
     ) -> None:
         self.store = store
         self.link = link
@@ -38,8 +39,12 @@ class View:
         """For questions and orders; None: there is only the stream."""
         self.read_only = read_only
         """Whether this console gives no orders, whatever the caller may do."""
+        self.tenant = tenant
+        """Tenant that the operator asked to act for; empty: the one that the key belongs to."""
         self.caller: Caller | None = None
         """Who the gateway takes us for; None until it said so."""
+        self.under_way: set[tuple[str, str]] = set()
+        """Actions and targets of the orders that are not answered yet."""
         self.place = ""
         """Name of the screen that is looked at; each has its own filter."""
         self._filters: dict[str, Filter] = {}
@@ -67,6 +72,18 @@ class View:
         """Whether orders are worth giving; the server decides about each."""
         known = self.desk is not None and self.caller is not None and self.caller.may_act
         return known and not self.read_only and self.link_state == "live"
+
+    def why_not_act(self) -> str:
+        """Return why no order can be given now, as a sentence; empty if one can."""
+        if self.may_act:
+            return ""
+        if self.read_only:
+            return "this console is read-only: it was started with --read-only"
+        if self.link_state != "live":
+            return "no order can be given while the gateway does not answer"
+        if self.caller is None:
+            return "the gateway has not said yet what this key may do"
+        return f"{self.caller.subject} is a {self.caller.role}: this key only looks"
 
     @property
     def paused(self) -> bool:

@@ -34,6 +34,7 @@ from kit.rpc.edge import REQUEST_ID
 from kit.telemetry import logs
 
 TIMEOUT_SECONDS = 30.0
+MAX_BODY_BYTES = 12 * 1024 * 1024
 _SEALED_WITH = SecretStr("bench-key-of-services")
 _FRAME = struct.Struct("<QIq")
 _CODES = {grpc.StatusCode.NOT_FOUND: 404, grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.UNAVAILABLE: 503}
@@ -51,17 +52,23 @@ class Routes:
         return await _answered(self._meetings.GetMeeting, message, request, lambda answer: _meeting(answer.meeting))
 
     async def start_meeting(self, request: Request) -> Response:
-        body = orjson.loads(await request.body())
+        try:
+            body = orjson.loads(await _body(request))
+        except ValueError as error:
+            return _problem(400, "Invalid request", str(error))
         message = meetings.StartMeetingRequest(
             title=body.get("title", ""), mode=body.get("mode", ""), language=body.get("language", "")
         )
         return await _answered(self._meetings.StartMeeting, message, request, _started)
 
     async def put_chunk(self, request: Request) -> Response:
-        message = audio.PutChunkRequest(
-            meeting_id=request.path_params["meeting_id"], content=await request.body(),
-            sequence=int(request.query_params.get("sequence", 0)),
-        )  # fmt: skip
+        try:
+            message = audio.PutChunkRequest(
+                meeting_id=request.path_params["meeting_id"], content=await _body(request),
+                sequence=int(request.query_params.get("sequence", 0)),
+            )  # fmt: skip
+        except ValueError as error:
+            return _problem(400, "Invalid request", str(error))
         return await _answered(self._audio.PutChunk, message, request, _stored)
 
     async def stream(self, websocket: WebSocket) -> None:
@@ -115,9 +122,27 @@ async def _answered(rpc: Any, message: Any, request: Request, body_of: Any) -> R
     try:
         answer = await rpc(message, metadata=_shown(request), timeout=TIMEOUT_SECONDS)
     except grpc.aio.AioRpcError as error:
-        problem = {"title": error.code().name, "detail": error.details()}
-        return Response(orjson.dumps(problem), _CODES.get(error.code(), 500), media_type="application/problem+json")
+        return _problem(_CODES.get(error.code(), 500), error.code().name, error.details() or "")
     return Response(orjson.dumps(body_of(answer)), media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body; no honest route takes one of any length.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise ValueError("the body is too long")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _problem(status: int, title: str, detail: str) -> Response:
+    return Response(orjson.dumps({"title": title, "detail": detail}), status, media_type="application/problem+json")
 
 
 def _shown(request: Request | WebSocket) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ from bench.postgres import serving_postgres
 from bench.queue import floor, ours
 from bench.result import Ratio, Result, percentile
 from kit.db.engine import Database, open_database
+from kit.db.tenancy import within
 from kit.telemetry import logs
 
 BATCH = 100
@@ -99,10 +100,11 @@ async def measure(url: str, rounds: int, scale: int, hot: int) -> Result:
         "rounds": rounds, "jobs": scale, "batch": BATCH, "tasks": TASKS, "hot_jobs": hot, "per_second": PER_SECOND
     }  # fmt: skip
     result = Result("queue", settings)
-    async with open_database(url, room="bench", connections=TASKS + 5) as database:
-        await measure_round(database, url, 0, 100, 100)
-        for number in range(1, rounds + 1):
-            result.rounds.append(await measure_round(database, url, number, scale, hot))
+    with within("default"):
+        async with open_database(url, room="bench", connections=TASKS + 5) as database:
+            await measure_round(database, url, 0, 100, 100)
+            for number in range(1, rounds + 1):
+                result.rounds.append(await measure_round(database, url, number, scale, hot))
     return result
 
 

@@ -16,13 +16,16 @@ from agent.ingest.v1 import meeting_service_pb2 as meetings
 from agent.ingest.v1.meeting_service_pb2_grpc import MeetingServiceServicer, add_MeetingServiceServicer_to_server
 from agent.report.v1 import report_service_pb2 as reports
 from agent.report.v1.report_service_pb2_grpc import ReportServiceServicer, add_ReportServiceServicer_to_server
-from kit.auth.principal import ADMIN_READ, EVERY_SCOPE, Principal
+from kit.auth.principal import ADMIN_READ, EVERY_SCOPE, Principal, current_principal
+from kit.auth.tenant import for_tenant
 from kit.errors import AppError, FailedPrecondition, NotFound, Unauthenticated
 from kit.rpc.server import RpcService
 
 SERVICE_KEY = "service-key-of-the-tests"
 USER_KEY = "user-key-of-the-tests"
 VIEWER_KEY = "viewer-key-of-the-tests"
+PAYLOAD = '{"event": "report.ready", "meeting_id": "mt-2231", "url": "https://crm.example/hooks/****"}'
+"""What every job works on."""
 
 
 class Callers:
@@ -31,7 +34,7 @@ class Callers:
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         match metadata.get("x-api-key"):
             case "service-key-of-the-tests":
-                return Principal("ana", "service", scopes=EVERY_SCOPE)
+                return for_tenant(Principal("ana", "service", scopes=EVERY_SCOPE), metadata)
             case "viewer-key-of-the-tests":
                 return Principal("vera", "service", scopes=frozenset({ADMIN_READ}))
             case "user-key-of-the-tests":
@@ -64,6 +67,8 @@ class DeskData:
         self.events: list[meetings.WatchMeetingResponse] = []
         """What every watcher of a meeting is sent first."""
         self.actions: list[pb.RunActionRequest] = []
+        self.tenants: set[str] = set()
+        """Tenants that meetings were asked for and acts were for."""
         self.refusal: AppError | None = None
         """What the next actions end with."""
         self._watchers: set[asyncio.Queue[meetings.WatchMeetingResponse | None]] = set()
@@ -73,7 +78,7 @@ class DeskData:
         for job_id in job_ids:
             self.jobs[job_id] = admin.Job(
                 job_id=job_id, queue=queue, kind="deliver", key="m-1", state=state, attempts=5, max_attempts=5,
-                last_error=error,
+                last_error=error, payload=PAYLOAD,
             )  # fmt: skip
 
     @property
@@ -91,6 +96,7 @@ class DeskData:
     def act(self, request: pb.RunActionRequest) -> str:
         """Carry out an action on the rows."""
         self.actions.append(request)
+        self.tenants.add(current_principal().tenant_id)
         if self.refusal is not None:
             raise self.refusal
         verb = request.action.partition(".")[2]
@@ -152,6 +158,7 @@ class _Meetings(MeetingServiceServicer):
         self.data = data
 
     async def ListMeetings(self, request: Any, context: Any) -> Any:
+        self.data.tenants.add(current_principal().tenant_id)
         return meetings.ListMeetingsResponse(meetings=self.data.meetings)
 
     async def WatchMeeting(self, request: Any, context: Any) -> AsyncIterator[Any]:

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from agent.console.v1 import console_service_pb2 as pb
 from agent.console.v1.console_service_pb2_grpc import ConsoleServiceServicer, add_ConsoleServiceServicer_to_server
+from agent.ops.v1.ops_service_pb2 import LogLine
 from kit.auth.principal import current_principal
 from kit.ids import new_id
 from kit.rpc.server import RpcServer, RpcService, open_server
@@ -57,6 +58,11 @@ class ConsoleGateway(ConsoleServiceServicer):
         """While clear, only the first page of a snapshot is sent."""
         self.desk = DeskData()
         """What operators are answered beside the stream."""
+        self.log_lines: list[LogLine] = []
+        """What every reader of the log is sent first."""
+        self.log_away: list[pb.RoomAway] = []
+        self.logs_asked: list[pb.TailLogsRequest] = []
+        self._log_readers: set[asyncio.Queue[pb.TailLogsResponse]] = set()
         self._page_rows = page_rows
         self._rows = {_key(row): row for row in rows}
         self._subscribers: set[Subscriber] = set()
@@ -81,6 +87,29 @@ class ConsoleGateway(ConsoleServiceServicer):
                 yield frame
         finally:
             self._subscribers.discard(subscriber)
+
+    async def TailLogs(self, request: pb.TailLogsRequest, context: Any) -> AsyncIterator[pb.TailLogsResponse]:
+        self.logs_asked.append(request)
+        lines: asyncio.Queue[pb.TailLogsResponse] = asyncio.Queue(10_000)
+        yield pb.TailLogsResponse(lines=self.log_lines, away=self.log_away)
+        yield pb.TailLogsResponse()
+        self._log_readers.add(lines)
+        try:
+            while True:
+                yield await lines.get()
+        finally:
+            self._log_readers.discard(lines)
+
+    def log(self, *lines: LogLine, dropped: int = 0) -> None:
+        """Write lines, to every reader at once."""
+        self.log_lines += lines
+        for reader in self._log_readers:
+            reader.put_nowait(pb.TailLogsResponse(lines=lines, dropped=dropped))
+
+    @property
+    def log_readers(self) -> int:
+        """Streams of log lines open now."""
+        return len(self._log_readers)
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Any) -> pb.WhoAmIResponse:
         caller = current_principal()

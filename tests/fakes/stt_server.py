@@ -118,6 +118,8 @@ class Speech(_Servicer):  # type: ignore[misc]
         self.pins = ""
         """Language that every final is sure of."""
         self.interims = True
+        self.final_usd = self.finished_usd = 0.0
+        """What each final, and what came after the last one of a stream, was billed."""
         self.open_streams = 0
         self.most_undecided = 0
         """Samples that some stream had at most between received and decided."""
@@ -163,10 +165,11 @@ class Speech(_Servicer):  # type: ignore[misc]
                 if message.HasField("final"):
                     finals += 1
                     message.final.pinned_language = self.pins
+                    message.final.cost_usd = self.final_usd
                     await asyncio.sleep(self.seconds_per_final)
                 await context.write(message)
             if request.HasField("end"):
-                finished = pb.RecognizeFinished(decided_sample=ear.boundary, finals=finals)
+                finished = pb.RecognizeFinished(decided_sample=ear.boundary, finals=finals, cost_usd=self.finished_usd)
                 await context.write(pb.StreamingRecognizeResponse(finished=finished))
                 return
 

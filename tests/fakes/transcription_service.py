@@ -5,7 +5,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -30,6 +30,9 @@ class Reply:
     """How slowly it comes; 0 for at once."""
 
 
+_WRONG_KEY = Reply(401, {"error": {"message": "no", "code": "invalid_api_key"}})
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What one request held."""
@@ -46,6 +49,8 @@ class TranscriptionService:
 
     url: str
     script: list[Reply]
+    models: Sequence[str] | None = ("whisper-1",)
+    """What it lists; None for a service that has no such list."""
     asked: list[Asked] = field(default_factory=list)
     most_at_a_time: int = 0
     _now: int = 0
@@ -97,12 +102,21 @@ def running_service(*script: Reply) -> Iterator[TranscriptionService]:
             with service.counted():
                 self._answer(self._reply(body))
 
+        def do_GET(self) -> None:
+            if self.headers["Authorization"] != f"Bearer {KEY}":
+                self._answer(_WRONG_KEY)
+            elif not self.path.endswith("/v1/models") or service.models is None:
+                self._answer(Reply(404, b"not here"))
+            else:
+                listed = [{"id": name, "object": "model", "owned_by": "us"} for name in service.models]
+                self._answer(Reply(body={"object": "list", "data": listed}))
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             return
 
         def _reply(self, body: bytes) -> Reply:
             if self.headers["Authorization"] != f"Bearer {KEY}":
-                return Reply(401, {"error": {"message": "no", "code": "invalid_api_key"}})
+                return _WRONG_KEY
             if not self.path.endswith("/v1/audio/transcriptions"):
                 return Reply(404, b"not here")
             service.asked.append(_asked(self.path, self.headers["Content-Type"], body))

@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.glyphs import Glyphs
+from tui.view import View
+from tui.widgets.banner import Banner
 
 KeyGroup = tuple[str, Sequence[tuple[str, str]]]
 """A title, and keys with what they do."""
@@ -28,28 +29,30 @@ class Help(ModalScreen[None]):
         border: round $accent; border-title-color: $accent; border-subtitle-color: $text-muted;
         scrollbar-size-vertical: 1; scrollbar-background: $surface; scrollbar-color: $border;
     }
-    Help.ascii > VerticalScroll { border: ascii $accent; }
+    Help.ascii > VerticalScroll { border: ascii $accent; scrollbar-size-vertical: 0; }
     Help Horizontal { height: auto; layout: grid; grid-size: 2; grid-rows: auto; }
     Help .keys { width: 1fr; height: auto; }
     Help.-narrow > VerticalScroll { padding: 0 2; }
+    Help Banner { margin-bottom: 1; }
     Help .marks { height: auto; margin-top: 1; }
     """
 
-    def __init__(self, groups: Sequence[KeyGroup], glyphs: Glyphs) -> None:
-        super().__init__(classes="ascii" if glyphs.is_ascii else None)
+    def __init__(self, groups: Sequence[KeyGroup], view: View) -> None:
+        super().__init__(classes="ascii" if view.glyphs.is_ascii else None)
         self.groups = groups
-        self._glyphs = glyphs
+        self.view = view
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
-            box.border_title, box.border_subtitle = "help", "esc closes"
+            box.border_title, box.border_subtitle = "help", "up and down for more, esc closes"
+            yield Banner(self.view)
             with Horizontal():
                 for title, keys in self.groups:
                     yield Static(_key_list(title, keys), classes="keys")
             yield Static(self._marks(), classes="marks")
 
     def _marks(self) -> Content:
-        glyphs = self._glyphs
+        glyphs = self.view.glyphs
         return Content.assemble(
             ("Sessions  ", "dim"),
             (f"{glyphs.ok} LIVE  ", "$text-success"),

@@ -83,8 +83,8 @@ class Meetings(ViewScreen):
         if table.id == "meetings":
             self.turn(self.deliveries, about=table.cursor_key)
 
-    def action_open(self) -> None:
-        open_session(self, self._meetings.cursor_key)
+    async def action_open(self) -> None:
+        await open_session(self, self._meetings.cursor_key)
 
     def action_rebuild(self) -> None:
         row = self._meetings.cursor_row

@@ -36,8 +36,8 @@ class Overview(ViewScreen):
     Overview.-tall #side { height: 10; }
     Overview.-middle #rooms { width: 46%; }
     Overview.-middle #queues, Overview.-roomy #queues { width: 1fr; }
-    Overview.-roomy #rooms { width: 70; }
-    Overview.-roomy #breakers { width: 36; }
+    Overview.-roomy #rooms { width: 66; }
+    Overview.-roomy #breakers { width: 42; }
     Overview.-short #tiles, Overview.-tiny #tiles { height: 3; }
     Overview.-tiny #side, Overview.-tiny #tiles { display: none; }
     Overview.-wide #main { layout: horizontal; }
@@ -59,5 +59,5 @@ class Overview(ViewScreen):
     def under(self) -> Iterable[Widget]:
         return ()
 
-    def action_open(self) -> None:
-        open_session(self, self.query_one(SessionsTable).cursor_key)
+    async def action_open(self) -> None:
+        await open_session(self, self.query_one(SessionsTable).cursor_key)

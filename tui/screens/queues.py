@@ -1,21 +1,21 @@
 """The queues: their counts, and the jobs of the one under the cursor, dead letters first to be mended."""
 
 from collections.abc import Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tui.condition import Style
-from tui.orders import Order, job_order
+from tui.orders import DEAD, Order, command_line, job_order
 from tui.rows import JobRow
 from tui.screens.view_screen import ViewScreen
 from tui.sheet import Sheet
 from tui.view import View
 from tui.widgets.columns import Column
+from tui.widgets.facts import Facts
 from tui.widgets.queues import QueuesTable
-from tui.widgets.runs import Runs
+from tui.widgets.runs import Runs, wrap
 from tui.widgets.sheet_table import SheetTable, text_column
 from tui.widgets.table import LiveTable
 
@@ -33,13 +33,16 @@ class Queues(ViewScreen):
     BINDING_GROUP_TITLE = "Queues"
     ORDERS = frozenset({"requeue", "drop"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "requeue", "Requeue", tooltip="requeue the job, or all dead letters"),
-        Binding("x", "drop", "Drop", tooltip="delete the dead letter, or all"),
+        Binding("r", "requeue", "Requeue", tooltip="requeue job, marked or all"),
+        Binding("x", "drop", "Drop", tooltip="delete job, marked or all"),
         Binding("d", "dead", "Dead only", tooltip="dead letters or all jobs"),
+        Binding("l", "logs", "Logs", tooltip="the log lines about the job's meeting, or the queue"),
     ]
     CSS = """
     Queues #queues { height: 1fr; min-height: 5; max-height: 16; }
     Queues #jobs { height: 2fr; }
+    Queues #payload { height: 5; }
+    Queues.-short #payload, Queues.-tiny #payload { display: none; }
     """
 
     def __init__(self, view: View) -> None:
@@ -64,8 +67,10 @@ class Queues(ViewScreen):
                 "kind": lambda row: (row.kind,),
                 "error": lambda row: (row.last_error,),
             },
-            command=lambda row: f"dlq requeue {quote(row.queue)} {quote(row.job_id)}",
+            command=self._command,
+            markable=lambda row: row.state == DEAD,
         )
+        yield Facts(self.view, self._payload, title="payload of the job, secrets masked", id="payload")
 
     async def ask(self, desk: "Desk") -> None:
         if self.jobs.about:
@@ -81,30 +86,60 @@ class Queues(ViewScreen):
         self.jobs.turn_to("")
         self.turn(self.jobs, about=about)
 
-    def action_requeue(self) -> None:
-        self.order(*self._orders("job.requeue"))
+    async def action_logs(self) -> None:
+        row = self._jobs.cursor_row if self._jobs.has_focus else None
+        await self.go("logs", row.about.partition("/")[0] or row.job_id if row is not None else self.jobs.about)
 
-    def action_drop(self) -> None:
-        orders = self._orders("job.drop")
-        if orders:
-            queue, many = self.jobs.about, len(orders)
-            self.order_if_confirmed(
-                orders,
-                title="Drop dead letters",
-                what=f"{many} dead {'letter' if many == 1 else 'letters'} of {queue} on {self.view.target} "
-                "will be deleted.",
-                name=queue,
-            )
+    async def action_requeue(self) -> None:
+        """Give dead letters another chance: at once, unless some were marked, for which one reason is asked."""
+        orders = await self._orders("job.requeue")
+        if orders and self._jobs.marks:
+            what = f"{self._counted(orders)} will be tried again."
+            await self.order_if_confirmed(orders, title="Requeue marked dead letters", what=what)
+        else:
+            self.order(*orders)
 
-    def _orders(self, action: str) -> Sequence[Order]:
-        """Return the orders about the job under the cursor, or about every dead letter when a queue is chosen."""
-        table = self.query_one("#jobs", SheetTable)
-        dead = [row for row in self.jobs.rows.values() if row.state == "dead"]
-        if table.has_focus:
+    async def action_drop(self) -> None:
+        if orders := await self._orders("job.drop"):
+            what = f"{self._counted(orders)} on {self.view.target} will be deleted."
+            title = f"Drop {'marked ' if self._jobs.marks else ''}dead letters"
+            await self.order_if_confirmed(orders, title=title, what=what, name=self.jobs.about)
+
+    def _payload(self, width: int) -> Sequence[Runs]:
+        row = self._jobs.cursor_row
+        if row is None or not row.payload:
+            return [[(self.view.glyphs.none, "track")]]
+        return [[(line, "text")] for line in wrap(row.payload, max(1, width))]
+
+    def _counted(self, orders: Sequence[Order]) -> str:
+        return f"{len(orders)} dead {'letter' if len(orders) == 1 else 'letters'} of {self.jobs.about}"
+
+    async def _orders(self, action: str) -> Sequence[Order]:
+        """Return the orders about the jobs that are marked; else about the one under the cursor, or about every dead
+        letter when a queue is chosen.
+        """
+        queues = self.query_one(QueuesTable)
+        if self.view.may_act and queues.cursor_key is not None:
+            self.turn(self.jobs, about=queues.cursor_key)
+            await self.jobs.answered()
+        table = self._jobs
+        dead = [row for row in self.jobs.rows.values() if row.state == DEAD]
+        if table.marks:
+            dead = [row for row in table.marked_rows if row.state == DEAD]
+        elif table.has_focus:
             dead = [row for row in dead if row.key == table.cursor_key]
         if not dead:
             self.say("no dead letter is chosen")
         return [job_order(action, row.queue, row.job_id) for row in dead]
+
+    def _command(self, row: JobRow) -> str:
+        """Return the command line about the jobs that are marked, else about one."""
+        rows = self._jobs.marked_rows or [row]
+        return command_line([job_order("job.requeue", one.queue, one.job_id) for one in rows]).partition(" ")[2]
+
+    @property
+    def _jobs(self) -> SheetTable[JobRow]:
+        return self.query_one("#jobs", SheetTable)
 
 
 def _columns(view: View) -> list[Column[JobRow]]:
@@ -117,7 +152,15 @@ def _columns(view: View) -> list[Column[JobRow]]:
         text_column(view, "JOB", 8, lambda row: row.job_id[-8:], style="dim", drop=3),
         text_column(view, "KIND", 14, lambda row: row.kind, style="bold"),
         text_column(view, "FOR", 8, lambda row: row.about[-8:], style="dim", drop=2),
-        text_column(view, "TRIES", 5, lambda row: f"{row.attempts}/{row.max_attempts}", right=True, drop=1),
+        text_column(
+            view,
+            "TRIES",
+            5,
+            lambda row: f"{row.attempts}/{row.max_attempts}",
+            right=True,
+            drop=1,
+            by=lambda row: -row.attempts,
+        ),
         text_column(view, "CREATED", 19, lambda row: row.create_time.rstrip("Z").replace("T", " "), drop=4),
         text_column(
             view,

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -54,9 +55,9 @@ class Session(ViewScreen):
     ORDERS = frozenset({"reconnect", "leave"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", tooltip="show all lines, then go back"),
-        Binding("q", "leave_screen", "Back", show=False, tooltip="go back"),
         Binding("r", "reconnect", "Reconnect", tooltip="leave and join again"),
         Binding("x", "leave", "Leave", tooltip="take the recorder out"),
+        Binding("l", "logs", "Logs", tooltip="the log lines about this meeting"),
     ]
     CSS = """
     Session Facts { height: 5; }
@@ -74,6 +75,10 @@ class Session(ViewScreen):
         self._lags: deque[float] = deque(maxlen=_LAG_SAMPLES)
         self._sampled_at = 0.0
         self._last: SessionRow | None = None
+
+    @property
+    def place(self) -> str:
+        return f"session {self.meeting_id}"
 
     @property
     def row(self) -> SessionRow | None:
@@ -119,28 +124,32 @@ class Session(ViewScreen):
         return False if action == "sort" else super().check_action(action, parameters)
 
     def action_back(self) -> None:
+        if self.unzoom():
+            return
         if self.view.filter:
             self.set_filter("")
         else:
             self.action_leave_screen()
 
     def action_leave_screen(self) -> None:
-        self.set_filter("")
-        self.dismiss()
+        self.leave()
 
     def action_copy(self) -> None:
         self._copy(self.meeting_id)
 
     def action_copy_command(self) -> None:
-        self._copy(f"agent-console tail {self.meeting_id}")
+        self._copy(f"agent-console tail {quote(self.meeting_id)}")
+
+    async def action_logs(self) -> None:
+        await self.go("logs", self.meeting_id)
 
     def action_reconnect(self) -> None:
         if row := self.row:
             self.order(reconnect_order(row))
 
-    def action_leave(self) -> None:
+    async def action_leave(self) -> None:
         if row := self.row:
-            ask_to_leave(self, row)
+            await ask_to_leave(self, row)
 
     def _join(self) -> None:
         """Let coverage be seen as soon as the stream tells it."""
@@ -178,11 +187,13 @@ class Session(ViewScreen):
         return [(fit(said, width, dots=self.view.glyphs.dots), "warn")] if said else []
 
 
-def open_session(screen: Screen[Any], meeting_id: str | None) -> None:
-    """Open the detail of a meeting above a screen."""
+async def open_session(screen: Screen[Any], meeting_id: str | None) -> None:
+    """Open the detail of a meeting above a screen; the keys that come behind wait for it."""
     view = getattr(screen, "view", None)
     if meeting_id is not None and isinstance(view, View):
-        screen.app.push_screen(Session(view, meeting_id))
+        detail = Session(view, meeting_id)
+        view.place = detail.place
+        await screen.app.push_screen(detail)
 
 
 def _joined(heard: Sequence[VoiceRow], covered: dict[str, VoiceRow]) -> list[VoiceRow]:

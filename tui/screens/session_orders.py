@@ -1,7 +1,5 @@
 """What an operator can do to one session, in the state that the screen shows."""
 
-from collections.abc import Sequence
-
 from tui.orders import Order
 from tui.rows import SessionRow
 from tui.screens.view_screen import ViewScreen
@@ -13,11 +11,10 @@ def reconnect_order(row: SessionRow) -> Order:
     return Order("session.reconnect", row.meeting_id, "reconnect this session", expected_state=row.state)
 
 
-def ask_to_leave(screen: ViewScreen, row: SessionRow) -> None:
+async def ask_to_leave(screen: ViewScreen, row: SessionRow) -> None:
     """Take the recorder out once the session's short id was typed."""
-    orders: Sequence[Order] = [Order("session.leave", row.meeting_id, "leave this meeting", expected_state=row.state)]
-    screen.order_if_confirmed(
-        orders,
+    await screen.order_if_confirmed(
+        [Order("session.leave", row.meeting_id, "leave this meeting", expected_state=row.state)],
         title="Stop recording",
         what=f"The recorder leaves {row.title or row.meeting_id} ({row.state}); what is said from then on is not kept.",
         name=row.meeting_id[-SHORT_ID:],

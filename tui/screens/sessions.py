@@ -28,16 +28,16 @@ class Sessions(ViewScreen):
     def body(self) -> ComposeResult:
         yield SessionsTable(self.view)
 
-    def action_open(self) -> None:
-        open_session(self, self.query_one(SessionsTable).cursor_key)
+    async def action_open(self) -> None:
+        await open_session(self, self.query_one(SessionsTable).cursor_key)
 
     def action_reconnect(self) -> None:
         if row := self.query_one(SessionsTable).cursor_row:
             self.order(reconnect_order(row))
 
-    def action_leave(self) -> None:
+    async def action_leave(self) -> None:
         if row := self.query_one(SessionsTable).cursor_row:
-            ask_to_leave(self, row)
+            await ask_to_leave(self, row)
 
     def action_reconcile(self) -> None:
         self.order(Order("connector.reconcile", "", "reconcile"))

@@ -1,5 +1,7 @@
 """The banner: there only while what is shown may not be true, and it says why and what happens next."""
 
+from textual.widget import Widget
+
 from tui.view import View
 from tui.widgets.canvas import LiveCanvas
 from tui.widgets.runs import Runs, wrap
@@ -55,4 +57,9 @@ class Banner(LiveCanvas):
         return [(f" {lines[y]}", "bold")] if y < len(lines) else []
 
     def _lines(self, text: str) -> list[str]:
-        return wrap(text, max(1, self.app.size.width - 2))[:_MAX_LINES]
+        return wrap(text, max(1, self._width() - 2))[:_MAX_LINES]
+
+    def _width(self) -> int:
+        """What it may take, also while it is not shown."""
+        box = self.parent
+        return box.content_size.width if isinstance(box, Widget) and box.content_size.width else self.app.size.width

@@ -19,8 +19,8 @@ class BreakersTable(LiveTable[BreakerRow]):
 
     ORDERS: ClassVar[Mapping[str, Callable[[BreakerRow], tuple[Any, ...]]]] = {
         "attention": lambda row: (breaker_condition(row).rank,),
-        "failures": lambda row: (-row.failures,),
-        "name": lambda row: (row.name,),
+        "fails": lambda row: (-row.failures,),
+        "breaker": lambda row: (row.name,),
         "since": lambda row: (row.since_seconds,),
     }
 
@@ -31,7 +31,7 @@ class BreakersTable(LiveTable[BreakerRow]):
         return self.view.tables.breakers
 
     def labels(self) -> tuple[str, str]:
-        return self.titled("breakers"), ""
+        return self.titled("breakers"), self.sorted_by()
 
     def command(self) -> str | None:
         return f"breaker reset {quote(self.cursor_key)}" if self.cursor_key else None
@@ -50,7 +50,12 @@ def _columns(glyphs: Glyphs) -> list[Column[BreakerRow]]:
 
     return [
         Column("STATE", 11, state),
-        Column("BREAKER", 8, lambda row, width: [(fit(row.name, width, dots=dots), "text")], grow=1),
+        Column(
+            "BREAKER",
+            8,
+            lambda row, width: [(fit(row.name.removeprefix("connector."), width, dots=dots), "text")],
+            grow=1,
+        ),
         Column("FAILS", 5, failures, right=True, drop=2),
         Column("SINCE", 6, lambda row, width: [(duration(row.since_seconds), "dim")], right=True, drop=1),
     ]

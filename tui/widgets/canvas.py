@@ -3,6 +3,8 @@
 Textual's own tables repaint their whole visible area when one cell changes, which is felt over SSH.
 """
 
+from typing import TypeAlias
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -30,6 +32,10 @@ STYLES = (
     "cursor",
     "cursor-blurred",
 )
+
+
+_Cell: TypeAlias = tuple[str, Style | None]
+"""A character with its marks, empty where the one before is wide, and its style."""
 
 
 class LiveCanvas(ScrollView):
@@ -72,7 +78,10 @@ class LiveCanvas(ScrollView):
     def __init__(self, view: View, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.view = view
+        self.shift = 0
+        """Cells that are off on the left."""
         self._painted: dict[int, Strip] = {}
+        self._ahead: dict[int, Strip] = {}  # painted to compare, and not yet asked for
         self._styles: dict[str, Style] = {}
 
     def paint(self, y: int, width: int) -> Runs:
@@ -94,22 +103,26 @@ class LiveCanvas(ScrollView):
                 dirty.append(Region(0, y, self.size.width, 1))
             elif new != old:
                 dirty += [Region(start, y, end - start, 1) for start, end in changed_spans(old, new)]
-                self._painted[y] = new
+                self._painted[y] = self._ahead[y] = new
         if dirty:
             self.refresh(*dirty)
 
     def render_line(self, y: int) -> Strip:
-        strip = self._painted[y] = self._strip(y)
+        strip = self._ahead.pop(y, None)
+        if strip is None or strip.cell_length != self.scrollable_content_region.width:
+            strip = self._painted[y] = self._strip(y)
         return strip
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles.clear()
         self._painted.clear()
+        self._ahead.clear()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self._painted.clear()
+        self._ahead.clear()
 
     def _style(self, name: str) -> Style:
         style = self._styles.get(name)
@@ -121,7 +134,12 @@ class LiveCanvas(ScrollView):
         width = self.scrollable_content_region.width
         under = self.whole_line(y)
         segments = [Segment(text, self._on(self._style(name), under)) for text, name in self.paint(y, width) if text]
-        return Strip(segments).adjust_cell_length(width, self._on(self._style("text"), under))
+        strip = Strip(segments)
+        if self.shift:
+            strip = strip.crop(self.shift)
+        if strip.cell_length == width:
+            return strip
+        return strip.adjust_cell_length(width, self._on(self._style("text"), under))
 
     def _on(self, style: Style, under: str | None) -> Style:
         if under is None:
@@ -134,26 +152,42 @@ class LiveCanvas(ScrollView):
 
 def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
     """Return the half-open spans of cells in which two lines differ; spans that are close are one."""
-    before, after = _cells(old), _cells(new)
+    skipped, before, after = _apart(list(old), list(new))
     spans: list[tuple[int, int]] = []
     for cell in range(max(len(before), len(after))):
         if cell < len(before) and cell < len(after) and before[cell] == after[cell]:
             continue
+        end = cell + 1
+        while end < len(after) and not after[end][0]:  # half a wide character cannot be drawn
+            end += 1
         if spans and cell - spans[-1][1] <= _GAP_CELLS:
-            spans[-1] = (spans[-1][0], cell + 1)
+            spans[-1] = (spans[-1][0], end)
         else:
-            spans.append((cell, cell + 1))
-    return spans
+            spans.append((cell, end))
+    return [(skipped + start, skipped + end) for start, end in spans]
 
 
-def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    cells: list[tuple[str, Style | None]] = []
-    for segment in strip:
-        for character in segment.text:
+def _apart(old: list[Segment], new: list[Segment]) -> tuple[int, list[_Cell], list[_Cell]]:
+    """Return the cells that two lines have apart from the beginning they share, and how many cells that has."""
+    same = 0
+    for before, after in zip(old, new, strict=False):
+        if before != after:
+            break
+        same += 1
+    return sum(cell_len(segment.text) for segment in new[:same]), _cells(old[same:]), _cells(new[same:])
+
+
+def _cells(segments: list[Segment]) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for text, style, _ in segments:
+        if text.isascii():
+            cells += [(character, style) for character in text]
+            continue
+        for character in text:
             width = cell_len(character)
-            if width == 0 and cells:  # a combining mark belongs to the cell before it
-                cells[-1] = (cells[-1][0] + character, cells[-1][1])
+            if width == 0:  # a combining mark belongs to the cell before it
+                cells[-1:] = [(base + character, drawn) for base, drawn in cells[-1:]]
                 continue
-            cells.append((character, segment.style))
-            cells += [("", segment.style)] * (width - 1)
+            cells.append((character, style))
+            cells += [("", style)] * (width - 1)
     return cells

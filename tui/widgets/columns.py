@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tui.rows import Row
 from tui.widgets.runs import Runs, fit, width_of
@@ -24,6 +24,28 @@ class Column(Generic[R]):
     """Its share of the cells that are left over; 0 keeps the width."""
     drop: int = 0
     """Columns with the highest number go first when the table is narrow; 0 stays."""
+    by: Callable[[R], Any] | None = None
+    """What rows are sorted by for this column; the text that it shows if None."""
+
+    @property
+    def name(self) -> str:
+        """What the column is called where one sorts by it."""
+        return self.title.strip().casefold()
+
+    def rank(self, row: R) -> tuple[Any, ...]:
+        """Return what a row is sorted by."""
+        if self.by is not None:
+            return (self.by(row),)
+        return ("".join(text for text, _ in self.draw(row, _WHOLE_CELLS)).strip().casefold(),)
+
+
+_WHOLE_CELLS = 300
+_WIDE_CELLS = 30  # what a column that grows gets beside its least, where columns are wide
+
+
+def wide_cells(columns: Sequence[Column[R]]) -> int:
+    """Return the width in which every column stands, and those with long texts have room."""
+    return _needed(columns) + sum(_WIDE_CELLS for column in columns if column.grow)
 
 
 def fit_columns(columns: Sequence[Column[R]], width: int) -> list[tuple[Column[R], int]]:

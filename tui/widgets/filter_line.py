@@ -1,14 +1,15 @@
 """The line for the filter."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import Input
 
+from tui.widgets.line import Line
 
-class FilterLine(Input):
+
+class FilterLine(Line):
     """Always mounted, and focused within the key's own action: keys that arrive in the same read, as they do over
     SSH, go into the line and never to the screen below.
     """
@@ -21,42 +22,26 @@ class FilterLine(Input):
     FilterLine.open, FilterLine.open:focus { display: block; }
     """
 
-    class Typed(Message):
-        """The filter is this now."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    def __init__(self) -> None:
+    def __init__(self, typed: Callable[[str], None]) -> None:
         super().__init__(
             id="filter",
-            placeholder="words a session must have, !word one it must not; enter keeps the filter, esc clears it",
+            placeholder="words a row must have, !word one it must not; enter keeps the filter, esc clears it",
         )
-        self._back: Widget | None = None
+        self._typed = typed
 
-    def open(self, text: str) -> None:
-        """Show the line and take the keys."""
-        self._back = self.screen.focused
-        with self.prevent(Input.Changed):
-            self.value = text
-        self.add_class("open")
-        self.display = True
-        self.screen.set_focus(self)
+    def take(self, text: str) -> None:
+        super().take(text)
+        self._typed(self.value)  # now, not when the message comes: the next key may be an order
 
     def action_clear(self) -> None:
-        self.post_message(self.Typed(""))
-        self._close()
+        self._typed("")
+        self.close()
+
+    async def action_submit(self) -> None:
+        self._typed(self.value)
+        self.close()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Typed(event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._close()
-
-    def _close(self) -> None:
-        self.remove_class("open")
-        self.display = False
-        self.screen.set_focus(self._back)
+        if self.has_class("open"):  # a change that is told late must not bring a cleared filter back
+            self._typed(event.value)

@@ -29,6 +29,8 @@ class Header(LiveCanvas):
         if self.view.caller is not None:
             role = "read-only" if self.view.read_only else self.view.caller.role
             left += [line, (f"{self.view.caller.subject} {self.view.glyphs.middle} {role}", "text")]
+            if self.view.tenant:
+                left.append((f" {self.view.glyphs.middle} tenant {self.view.caller.tenant_id}", "info"))
         if self.view.filter:
             left += [line, (f"/{self.view.filter.text}", "info")]
         return apart(left, [(f"{self._clock():%H:%M:%S}Z ", "bold")], width)

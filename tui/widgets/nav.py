@@ -16,6 +16,7 @@ VIEWS = {
     "6": "storage",
     "7": "audit",
     "8": "meetings",
+    "9": "logs",
 }
 
 

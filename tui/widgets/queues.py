@@ -22,7 +22,7 @@ class QueuesTable(LiveTable[QueueRow]):
         "depth": lambda row: (-row.depth,),
         "dead": lambda row: (-row.dead,),
         "oldest": lambda row: (-row.oldest_age_seconds,),
-        "name": lambda row: (row.queue,),
+        "queue": lambda row: (row.queue,),
     }
 
     def __init__(self, view: View) -> None:
@@ -33,7 +33,7 @@ class QueuesTable(LiveTable[QueueRow]):
 
     def labels(self) -> tuple[str, str]:
         row = self.cursor_row
-        return self.titled("queues"), row.error if row else ""
+        return self.titled("queues"), (row.error if row else "") or self.sorted_by()
 
     def command(self) -> str | None:
         return f"dlq ls {quote(self.cursor_key)}" if self.cursor_key else None
@@ -60,7 +60,14 @@ def _columns(glyphs: Glyphs) -> list[Column[QueueRow]]:
     return [
         Column("  QUEUE", 11, name, grow=1),
         Column("DEPTH", 5, lambda row, width: number(row, row.depth, "bold"), right=True),
-        Column("RUN", 4, lambda row, width: number(row, row.pending, "text"), right=True, drop=2),
+        Column(
+            "RUN",
+            4,
+            lambda row, width: number(row, row.pending, "text"),
+            right=True,
+            drop=2,
+            by=lambda row: -row.pending,
+        ),
         Column("OLDEST", 6, lambda row, width: oldest(row), right=True, drop=1),
         Column("DEAD", 4, lambda row, width: number(row, row.dead, "error"), right=True),
     ]

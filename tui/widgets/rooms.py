@@ -18,10 +18,10 @@ class RoomsTable(LiveTable[RoomRow]):
 
     ORDERS: ClassVar[Mapping[str, Callable[[RoomRow], tuple[Any, ...]]]] = {
         "attention": lambda row: (room_condition(row).rank,),
-        "name": lambda row: (row.room,),
-        "memory": lambda row: (-row.memory_mib,),
-        "processor": lambda row: (-row.cpu_percent,),
-        "uptime": lambda row: (row.uptime_seconds,),
+        "room": lambda row: (row.room,),
+        "mem": lambda row: (-row.memory_mib,),
+        "cpu": lambda row: (-row.cpu_percent,),
+        "up": lambda row: (row.uptime_seconds,),
     }
 
     def __init__(self, view: View) -> None:
@@ -32,7 +32,7 @@ class RoomsTable(LiveTable[RoomRow]):
 
     def labels(self) -> tuple[str, str]:
         row = self.cursor_row
-        return self.titled("rooms"), row.error if row else ""
+        return self.titled("rooms"), (row.error if row else "") or self.sorted_by()
 
     def command(self) -> str | None:
         return "services"
@@ -57,10 +57,17 @@ def _columns(glyphs: Glyphs) -> list[Column[RoomRow]]:
     return [
         Column("STATE", 11, state),
         Column("ROOM", 9, lambda row, width: [(fit(row.room, width, dots=dots), "bold")]),
-        Column("PID", 7, lambda row, width: known(row, str(row.pid)), right=True, drop=6),
+        Column("PID", 7, lambda row, width: known(row, str(row.pid)), right=True, drop=6, by=lambda row: row.pid),
         Column("UP", 6, lambda row, width: known(row, duration(row.uptime_seconds)), right=True, drop=1),
         Column("MEM", 6, lambda row, width: known(row, mebibytes(row.memory_mib)), right=True, drop=2),
         Column("CPU", 5, lambda row, width: known(row, f"{row.cpu_percent:.0f} %"), right=True, drop=4),
-        Column("RPCS", 4, lambda row, width: known(row, str(row.open_rpcs)), right=True, drop=5),
+        Column(
+            "RPCS",
+            4,
+            lambda row, width: known(row, str(row.open_rpcs)),
+            right=True,
+            drop=5,
+            by=lambda row: -row.open_rpcs,
+        ),
         Column("DETAIL", 12, detail, grow=1, drop=3),
     ]

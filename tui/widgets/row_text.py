@@ -22,6 +22,9 @@ class RowText(LiveCanvas):
         row = table.cursor_row if isinstance(table, LiveTable) else None
         if row is None:
             return []
-        said = [f"{name}={value}" for name, value in row_fields(row).items() if value not in ("", 0, 0.0, False)]
+        told = {name: value for name, value in row_fields(row).items() if value not in ("", 0, 0.0, False)}
+        said = [
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in told.items()
+        ]
         lines = wrap(f" {self.view.glyphs.middle} ".join(said), max(1, width))
         return [(lines[y], "dim")] if y < len(lines) else []

@@ -22,35 +22,34 @@ class SessionsTable(LiveTable[SessionRow]):
     """Worst first, or by another order; only what the filter lets through."""
 
     ORDERS: ClassVar[Mapping[str, Callable[[SessionRow], tuple[Any, ...]]]] = {
-        "attention": lambda row: (session_condition(row).rank, -row.age_seconds, row.key),
-        "lag": lambda row: (-row.lag_ms, row.key),
-        "age": lambda row: (-row.age_seconds, row.key),
-        "words": lambda row: (-row.words, row.key),
-        "meeting": lambda row: (row.title.casefold(), row.key),
+        "attention": lambda row: (session_condition(row).rank, -row.age_seconds),
+        "lag": lambda row: (-row.lag_ms,),
+        "age": lambda row: (-row.age_seconds,),
+        "words": lambda row: (-row.words,),
+        "meeting": lambda row: (row.title.casefold(),),
     }
 
     def __init__(self, view: View) -> None:
         super().__init__(view, _columns(view.glyphs), id="sessions")
         self.filtered = True
         self._sorted_at = 0.0
-        self._sorted_by: tuple[str, str] = ("", "")
+        self._sorted_by: tuple[str, bool, str] = ("", False, "")
 
     def rows(self) -> Mapping[str, SessionRow]:
         return self.view.tables.sessions
 
     def order(self) -> list[str]:
         shown = self.shown()
-        wish = (self.order_name, self.view.filter.text)
+        wish = (self.order_name, self.backwards, self.view.filter.text)
         rested = self.view.now - self._sorted_at >= _RESORT_SECONDS
         if not rested and wish == self._sorted_by and shown.keys() == set(self.keys):
             return self.keys
         self._sorted_at, self._sorted_by = self.view.now, wish
-        by = self.ORDERS[self.order_name]
-        return sorted(shown, key=lambda key: by(shown[key]))
+        return self.sorted(shown)
 
     def labels(self) -> tuple[str, str]:
         title = self.titled("sessions")
-        parts = [f"sort {self.order_name}"]
+        parts = [self.sorted_by()]
         if row := self.cursor_row:
             about = f"{row.meeting_id} {self.view.glyphs.middle} {row.note}" if row.note else row.meeting_id
             room = self.size.width - len(parts[0]) - 8
@@ -96,8 +95,10 @@ def _columns(glyphs: Glyphs) -> list[Column[SessionRow]]:
         Column("ID", 8, lambda row, width: [(fit(row.meeting_id[-SHORT_ID:], width), "dim")], drop=3),
         Column("MEETING", 18, title, grow=5),
         Column("VIA", 9, lambda row, width: [(fit(row.provider, width, dots=dots), "dim")], drop=2),
-        Column("TRK", 3, lambda row, width: [(str(row.tracks), "text")], right=True, drop=4),
-        Column("LEVEL", 7, level, drop=5),
+        Column(
+            "TRK", 3, lambda row, width: [(str(row.tracks), "text")], right=True, drop=4, by=lambda row: -row.tracks
+        ),
+        Column("LEVEL", 7, level, drop=5, by=lambda row: -row.level),
         Column("LAG", 7, lag, right=True),
         Column("WORDS", 6, lambda row, width: [(count(row.words), "text")], right=True, drop=1),
         Column("AGE", 6, lambda row, width: [(duration(row.age_seconds), "dim")], right=True),

@@ -25,6 +25,7 @@ class SheetTable(LiveTable[R]):
         none: what stands there when the answer is empty.
         orders: what the rows can be sorted by; as they come if None.
         command: arguments of agent-console for a row.
+        markable: which rows can be marked; none if None.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SheetTable(LiveTable[R]):
         none: str,
         orders: Mapping[str, Callable[[R], tuple[Any, ...]]] | None = None,
         command: Callable[[R], str] | None = None,
+        markable: Callable[[R], bool] | None = None,
     ) -> None:
         if orders is not None:
             self.ORDERS = orders  # type: ignore[misc]  # of this table
@@ -47,6 +49,8 @@ class SheetTable(LiveTable[R]):
         self._title = title
         self._none = none
         self._command = command
+        self._markable = markable
+        self.markable = markable is not None
 
     def rows(self) -> Mapping[str, R]:
         return self.sheet.rows
@@ -65,7 +69,10 @@ class SheetTable(LiveTable[R]):
         said = self.sheet.problem if self.keys else ""
         room = max(0, self.size.width - 6)
         about = fit(said, min(len(said), room), dots=self.view.glyphs.dots) if said else ""
-        return title, about or (f"sort {self.order_name}" if self.ORDERS and self.keys else "")
+        return title, about or (self.sorted_by() if self.keys else "")
+
+    def can_be_marked(self, row: R) -> bool:
+        return self._markable is not None and self._markable(row)
 
     def command(self) -> str | None:
         row = self.cursor_row
@@ -82,6 +89,7 @@ def text_column(
     right: bool = False,
     grow: int = 0,
     drop: int = 0,
+    by: Callable[[R], Any] | None = None,
 ) -> Column[R]:
     """Return a column that shows a text."""
 
@@ -96,7 +104,7 @@ def text_column(
             )
         ]
 
-    return Column(title, width, draw, right=right, grow=grow, drop=drop)
+    return Column(title, width, draw, right=right, grow=grow, drop=drop, by=by or (lambda row: text(row).casefold()))
 
 
 def clock(text: str) -> str:

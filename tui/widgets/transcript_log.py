@@ -108,7 +108,10 @@ class TranscriptLog(LiveCanvas, can_focus=True):
 
     def _build(self, width: int) -> None:
         wish = (self._transcript.version, width, self.view.filter.text)
-        if wish == self._built or width <= 0:
+        if width <= 0:
+            return
+        if wish == self._built:
+            self._stay_at_the_end()  # what came in one piece could not be scrolled before it was laid out
             return
         self._built = wish
         transcript = self._transcript
@@ -124,10 +127,13 @@ class TranscriptLog(LiveCanvas, can_focus=True):
         self._rows = rows
         self._painted.clear()
         self.virtual_size = Size(width, len(rows))
-        if self.following:
-            most = max(0, len(rows) - self.scrollable_content_region.height)
-            self.scroll_to(y=most, animate=False, immediate=True)
+        self._stay_at_the_end()
         self.refresh()
+
+    def _stay_at_the_end(self) -> None:
+        most = max(0, len(self._rows) - self.scrollable_content_region.height)
+        if self.following and round(self.scroll_offset.y) != most:
+            self.scroll_to(y=most, animate=False, immediate=True)
 
     def _matching(self, line: Line, width: int) -> list[Runs]:
         wanted = self.view.filter

@@ -134,8 +134,8 @@ async def _request(http: httpx2.AsyncClient, binding: Binding, caller: Caller) -
     if binding.takes_file:
         headers["content-type"] = contract.FILE_BODIES.get(binding.method.full_name, "application/octet-stream")
         content = {"content": b"v=0"}
-    response = await http.request(binding.verb, path, headers=headers, **content)
-    return response.status_code
+    async with http.stream(binding.verb, path, headers=headers, **content) as response:  # some never end
+        return response.status_code
 
 
 async def _watch(gateway: Gateway, contour: str, caller: Caller, carrier: str) -> int:

@@ -29,7 +29,7 @@ from tests.postgres import fresh_url
 EXAMPLES = 12
 """Requests per operation; the same ones in every run."""
 
-_ENDLESS = {"watchMeeting"}
+_ENDLESS = {"watchMeeting", "tailLogs"}
 _NOT_HERE = {"ConnectorService", "Transcriptions"}
 """Connector and speech are scripted rooms here: they say of everything that it is unimplemented, in order."""
 _LATER = {501: _NOT_HERE, 503: {"AdminService", "ReportService", "Transcriptions", "MeetingService", *_NOT_HERE}}

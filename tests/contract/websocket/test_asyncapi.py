@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
+from agent.common.v1 import report_pb2 as report
 from agent.ingest.v1 import meeting_service_pb2 as meetings
 from gateway.live.asyncapi import DOCUMENT, current
 from gateway.live.closing import CLOSE_CODES, closed_by
@@ -144,6 +145,61 @@ async def test_a_session_with_all_that_can_happen_to_it(tmp_path: Path):
             await late.say(type="watch", meeting_id=meeting_id, after=1)
             segment = await late.until("segment")
         assert (segment["cursor"], segment["segment"]["text"]) == (2, texts[1]), "a cursor skips what one has"
+
+
+_QUESTION = report.Claim(text="Why did it fail?", evidence=[report.Evidence(quote="Why did it fail?", start_ms=1_500)])
+_LEVELS = [
+    meetings.ParticipantLevel(participant_id="anna", level=131),
+    meetings.ParticipantLevel(participant_id="boris"),
+]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (
+            meetings.WatchMeetingResponse(insight=meetings.LiveInsight(question=_QUESTION)),
+            {"question": {"text": "Why did it fail?", "evidence": [{"quote": "Why did it fail?", "start_ms": 1_500}]}},
+        ),
+        (
+            meetings.WatchMeetingResponse(
+                warning=meetings.MeetingWarning(kind="no_audio", participant_id="anna", since_ms=500, message="Nothing")
+            ),
+            {
+                "kind": "no_audio",
+                "participant_id": "anna",
+                "since_ms": 500,
+                "message": "Nothing",
+                "cleared": False,
+            },
+        ),
+        (
+            meetings.WatchMeetingResponse(levels=meetings.Levels(participants=_LEVELS)),
+            {"participants": [{"participant_id": "anna", "level": 131}, {"participant_id": "boris", "level": 0}]},
+        ),
+    ],
+    ids=["insight", "warning", "levels"],
+)
+async def test_what_a_meeting_tells_beside_its_words(event: meetings.WatchMeetingResponse, told: dict[str, Any]):
+    kind = str(event.WhichOneof("event"))
+    async with running_mesh() as mesh, socket(mesh) as client:
+        mesh.meetings.known[MEETING_ID] = interview.meeting("live")
+        await client.say(type="watch", meeting_id=MEETING_ID, after=3)
+        await client.until("meeting")
+        event.cursor = 3
+        mesh.meetings.publish(event)
+        message = await client.until(kind)
+        assert message["cursor"] == 3
+        assert _holds(message[kind], told)
+
+
+def _holds(value: Any, told: Any) -> bool:
+    """Whether a JSON value says at least what is told."""
+    if isinstance(told, dict):
+        return all(name in value and _holds(value[name], inner) for name, inner in told.items())
+    if isinstance(told, list):
+        return len(value) == len(told) and all(map(_holds, value, told))
+    return bool(value == told)
 
 
 async def test_a_slow_reader_slows_nobody():

@@ -32,7 +32,7 @@ from tests.integration.ingest.running import (
 )
 from tests.integration.ingest.uplink import Uplink
 from tests.kit_server import eventually
-from tests.postgres import fresh_url
+from tests.postgres import fresh_url, whole
 
 
 @dataclass
@@ -166,6 +166,6 @@ async def test_a_session_that_nobody_comes_back_to_is_finished_by_whoever_finds_
         await finished(pair.at_heir, meeting_id)
         assert heard(await segments(pair.at_heir, meeting_id)) == spoken(script)
         await eventually(lambda: not pair.parts(), seconds=SECONDS)
-        async with open_database(pair.url) as database, database.connect() as connection:
+        async with open_database(pair.url) as database, whole(database).connect() as connection:
             rows = (await connection.execute(meetings.select())).all()
         assert [(row.state, row.owner) for row in rows] == [("finished", "")]

@@ -27,6 +27,7 @@ from mesh.audio import SAMPLE_RATE_HERTZ, decoded
 from mesh.demo.reference import read_reference
 from mesh.rooms import ROOMS
 from tests.e2e.rooms.process import ROOT, Ended, build_directory
+from tests.fakes.model_hub import MODEL, running_hub
 from tests.kit_server import eventually
 
 ALICE = ROOT / "examples" / "interview" / "en" / "alice.flac"
@@ -168,6 +169,14 @@ async def test_it_teaches(data: Path):
     assert "trancsribe" in unknown.errors
     assert no_file.status == 2
     assert "/no/such/file.wav" in no_file.errors
+
+
+async def test_a_first_start_shows_how_far_the_models_download_is(data: Path):
+    with running_hub(bytes_per_second=700_000) as hub:
+        variables = {"STT_PROVIDER": "auto", "STT_MODEL": MODEL, "HF_ENDPOINT": hub, "HF_HOME": str(data.parent)}
+        async with agent(data, "up", "--free-ports", **variables) as up:
+            await up.says(rf"^stt: downloading {MODEL}: [\d.]+ of [\d.]+ MiB \(\d+ %\)$")
+            await up.says("^ready: http")
 
 
 async def test_doctor_is_a_check_for_scripts(data: Path):

@@ -40,8 +40,9 @@ _PAUSE_SECONDS = 1.0
 _SECONDS = 40.0
 _WITHIN_MS = 200.0
 _WITHIN_SHARE = 0.9
-"""Of the beginnings and ends of words in a call: Opus cuts its frames anew in every one, and of a whole interview 95 %
-are within 0.2 s. Where the sound is the same every time, every word is."""
+"""Of the beginnings and ends of words in a call, both languages together: Opus cuts its frames anew in every one, and
+our model may then misplace a few edges inside a sentence (`docs/engines.md`). Where a sentence begins and ends is told
+by the voice: that holds in every call. Where the sound is the same every time, every word does."""
 _PIECE_BYTES = 3_200
 _CHUNK_SECONDS = 2.0
 
@@ -58,13 +59,18 @@ async def test_every_path_gives_the_same_words_at_their_times(data: Path):
             check("recording", language, await by_recording(book, pcm, language))
             check("file", language, await by_command(data, pcm, language))
             check("chunks", language, await by_chunks(book, pcm, language))
-        for language, segments in (await by_call(book)).items():
-            check("call", language, segments, live=True)
+        calls = await by_call(book)
+        errors = [error for language in calls for error in check("call", language, calls[language], live=True)]
+        assert len(_wrong(errors)) <= (1 - _WITHIN_SHARE) * len(errors), _wrong(errors)
         assert await by_chunks(book, noise(6.0, amplitude=900.0), "en") == []
 
 
-def check(path: str, language: str, segments: Sequence[Any], *, live: bool = False) -> None:
-    """Check text and word times of what one path gave for the sentences of a language."""
+def check(path: str, language: str, segments: Sequence[Any], *, live: bool = False) -> list[tuple[str, float]]:
+    """Check text and times of what one path gave for the sentences of a language.
+
+    Returns:
+        Each word with the error of its beginning and of its end, in milliseconds; checked already unless `live`.
+    """
     spoken = sentences(language)
     assert [segment.text for segment in segments] == [sentence.text for sentence in spoken], path
     said = list(said_words(spoken))
@@ -81,8 +87,28 @@ def check(path: str, language: str, segments: Sequence[Any], *, live: bool = Fal
         for (word, *times), (_, *true) in zip(heard, said, strict=True)
         for moment, other in zip(times, true, strict=True)
     ]
-    wrong = [(word, error) for word, error in errors if abs(error) > _WITHIN_MS]
-    assert len(wrong) <= (1 - _WITHIN_SHARE if live else 0) * len(errors), (path, wrong)
+    if live:
+        outer = [
+            (segment.text, edge - late - true)
+            for segment, (start, end) in zip(segments, said_sentences(spoken), strict=True)
+            for edge, true in ((segment.words[0].start_ms, start), (segment.end_ms, end))
+        ]
+        assert all(abs(error) <= _WITHIN_MS for _, error in outer), (path, outer)
+    else:
+        assert not _wrong(errors), (path, _wrong(errors))
+    return errors
+
+
+def _wrong(errors: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    return [(word, error) for word, error in errors if abs(error) > _WITHIN_MS]
+
+
+def said_sentences(spoken: Sequence[Sentence]) -> Iterator[tuple[float, float]]:
+    """Each sentence's start and end on the track, in milliseconds."""
+    words = said_words(spoken)
+    for sentence in spoken:
+        times = [next(words) for _ in sentence.words]
+        yield times[0][1], times[-1][2]
 
 
 def said_words(spoken: Sequence[Sentence]) -> Iterator[tuple[str, float, float]]:

@@ -22,7 +22,9 @@ from tests.fakes.room_server import Member
 from tests.integration.connector.harness import speech_like
 from tests.integration.connector.test_replicas import SECONDS, live, standing
 from tests.kit_server import eventually
-from tests.postgres import fresh_url
+from tests.postgres import fresh_url, whole
+
+pytestmark = pytest.mark.usefixtures("every_tenant")
 
 MEETING = "m-1"
 CALL = Call("acme", MEETING, "s-1")
@@ -30,7 +32,7 @@ AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 async def make_meeting(database: Database, tenant_id: str = "acme") -> None:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         row = {"id": MEETING, "tenant_id": tenant_id, "mode": "realtime", "state": "live"}
         await connection.execute(insert(meetings).values(row))
 
@@ -80,7 +82,7 @@ async def test_a_withdrawal_that_another_replica_wrote_is_not_written_over() -> 
 async def test_notices_are_erased_with_their_meeting_and_not_kept_afterwards() -> None:
     async with notices() as (repository, database):
         await repository.keep(CALL, [Notice("a", "Anna", "chat", AT)])
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(delete(meetings))
         assert not await repository.of_session("acme", "s-1")
         await repository.keep(CALL, [Notice("a", "Anna", "chat", AT)])

@@ -33,7 +33,7 @@ from store.models.connector_sessions import connector_sessions
 from tests.fakes.ingest_server import Ingest, serving_ingest
 from tests.fakes.room_server import RoomServer, running_rooms
 from tests.kit_server import eventually
-from tests.postgres import fresh_url
+from tests.postgres import fresh_url, whole
 
 if TYPE_CHECKING:
     from agent.connector.v1.connector_service_pb2_grpc import ConnectorServiceAsyncStub
@@ -72,7 +72,7 @@ class Replicas:
 
     async def expire(self) -> None:
         """Let every lease run out, as that of a connector does which is dead or frozen."""
-        async with self.database.begin() as connection:
+        async with whole(self.database).begin() as connection:
             await connection.execute(update(connector_sessions).values(lease_until=now() - timedelta(seconds=1)))
 
     @property
@@ -190,7 +190,7 @@ async def test_a_stale_session_can_be_joined_again_or_ended_by_hand() -> None:
 
 async def test_an_operation_under_way_elsewhere_refuses_another() -> None:
     async with standing() as mesh, mesh.replica(reconciling=False) as stub:
-        async with mesh.database.begin() as connection:
+        async with whole(mesh.database).begin() as connection:
             await connection.execute(
                 connector_operations.insert().values(
                     meeting_id="m-1", operation="leave", holder="x", until_time=now() + timedelta(seconds=60)
@@ -212,7 +212,7 @@ async def test_a_session_that_nobody_took_up_for_long_is_given_up() -> None:
         async with mesh.replica(reconciling=False) as first:
             await first.Join(pb.JoinRequest(meeting_id="m-1"))
             await live(first)
-        async with mesh.database.begin() as connection:
+        async with whole(mesh.database).begin() as connection:
             await connection.execute(update(connector_sessions).values(last_seen_time=now() - timedelta(hours=1)))
         async with mesh.replica(reconciling=False) as second:
             done = await second.Reconcile(pb.ReconcileRequest())

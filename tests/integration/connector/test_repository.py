@@ -21,7 +21,9 @@ from services.connector.repository import OperationRepository, SessionRepository
 from services.connector.sessions.record import Record, SessionTaken, State, Transition, Wish
 from store.models.breakers import breakers as breaker_table
 from store.models.connector_sessions import connector_sessions
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
+
+pytestmark = pytest.mark.usefixtures("every_tenant")
 
 
 def record(meeting_id: str = "m-1", tenant_id: str = "default", request_id: str = "") -> Record:
@@ -32,7 +34,7 @@ def record(meeting_id: str = "m-1", tenant_id: str = "default", request_id: str 
 
 async def expire(database: Database) -> None:
     """Let every lease run out."""
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await connection.execute(update(connector_sessions).values(lease_until=now() - timedelta(seconds=1)))
 
 
@@ -153,7 +155,7 @@ async def test_replicas_share_a_breaker_and_its_history() -> None:
             await (here, there)[number % 2].failed("sberjazz", base, ProviderAway("503"))
         with pytest.raises(ProviderBreakerOpen):
             await here.admit("sberjazz", base)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(update(breaker_table).values(probe_time=now() - timedelta(seconds=1)))
         await there.admit("sberjazz", base)
         with pytest.raises(ProviderBreakerOpen):

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db.engine import Database, DatabaseUnavailable, open_database
-from tests.postgres import fresh_database, fresh_url
+from tests.postgres import fresh_database, fresh_url, whole
 
 
 async def write(connection: AsyncConnection, *numbers: int) -> None:
@@ -18,7 +18,7 @@ async def write(connection: AsyncConnection, *numbers: int) -> None:
 
 async def test_a_transaction_commits_at_the_end_and_rolls_back_on_an_error() -> None:
     async with fresh_database() as database:
-        async with database.begin() as connection:
+        async with whole(database).mend() as connection:
             await connection.execute(text("CREATE TABLE kept (n int PRIMARY KEY)"))
             await write(connection, 1)
         with pytest.raises(IntegrityError):
@@ -62,7 +62,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled() -> None:
 async def be_cut_off(database: Database) -> None:
     async with database.begin() as victim:
         pid = (await victim.execute(text("SELECT pg_backend_pid()"))).scalar_one()
-        async with database.begin() as other:
+        async with whole(database).mend() as other:
             await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         await victim.execute(text("SELECT 1"))
 

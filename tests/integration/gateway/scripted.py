@@ -246,6 +246,13 @@ class Reports(report_service_pb2_grpc.ReportServiceServicer):
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.ready = True
+        self.deliveries = [
+            reports.Delivery(delivery_id="d-3", channel="email", state="sent"),
+            reports.Delivery(delivery_id="d-2", channel="webhook", state="failed", last_error="HTTP 503"),
+            reports.Delivery(delivery_id="d-1", channel="telegram", state="failed", last_error="chat not found"),
+        ]
+        for minute, delivery in enumerate(self.deliveries):
+            delivery.update_time.FromSeconds(1_763_700_000 - 60 * minute)
 
     async def GetReport(self, request: Any, context: Any) -> Any:
         self.seen.note(request, context)
@@ -282,7 +289,16 @@ class Reports(report_service_pb2_grpc.ReportServiceServicer):
         raise MeetingNotFound
         yield
 
-    RebuildReport = RebuildArtifacts = ListDeliveries = Redeliver = GetReport
+    async def ListDeliveries(self, request: Any, context: Any) -> Any:
+        return reports.ListDeliveriesResponse(deliveries=self.deliveries)
+
+    async def Redeliver(self, request: Any, context: Any) -> Any:
+        self.seen.note(request, context)
+        delivery = next(one for one in self.deliveries if one.delivery_id == request.delivery_id)
+        delivery.state, delivery.last_error = "sent", ""
+        return reports.RedeliverResponse(delivery=delivery)
+
+    RebuildReport = RebuildArtifacts = GetReport
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The administrator's routes: rooms joined, partial failures as rows, jobs mended, services only."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ class Row:
     key: str | None = "m1"
     attempts: int = 5
     max_attempts: int = 5
+    payload: Mapping[str, Any] = field(default_factory=dict)
     last_error: str = "Unavailable"
     create_time: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

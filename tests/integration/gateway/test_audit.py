@@ -94,6 +94,22 @@ async def test_a_socket_that_is_refused_is_in_the_trail():
         assert (await until(mesh, "WS", "/v1/ws", "deny"))["subject"] == "unknown"
 
 
+async def test_a_guest_who_claims_to_be_the_recorder_is_in_the_trail():
+    path = f"/v1/rooms/{interview.MEETING_ID}/signal"
+    async with audited() as (mesh, _):
+        for key, subject in ((USER_KEY, "user:"), ("guess", "unknown")):
+            async with connect(mesh.ws(path)) as socket:
+                join = {"v": 1, "type": "join", "room": interview.MEETING_ID, "name": "Eve", "role": "recorder"}
+                await socket.send(json.dumps({**join, "token": key}))
+                await socket.recv()
+
+            async def told(subject: str = subject) -> bool:
+                rows = await events(mesh, outcome="deny", endpoint=path)
+                return any(row["method"] == "WS" and row["subject"].startswith(subject) for row in rows)
+
+            await eventually(told, 20)
+
+
 async def test_reads_are_in_the_trail_only_when_they_are_asked_for():
     async with audited(allow="all") as (mesh, _):
         await mesh.http.get(MEETING)

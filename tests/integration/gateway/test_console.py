@@ -1,5 +1,6 @@
 """The console's stream on the real gateway: every room joined, a dead one a row, deltas that add up."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -8,8 +9,14 @@ import pytest
 from agent.console.v1 import console_service_pb2 as pb
 from agent.console.v1.console_service_pb2_grpc import ConsoleServiceStub
 from agent.ops.v1 import ops_service_pb2 as ops
+from kit.lifecycle import Shutdown
+from kit.ops.sources import OpsSources
+from kit.room import open_room
+from kit.rpc.calls import held
 from kit.rpc.status import error_of
-from tests.integration.gateway.scripted import SERVICE_KEY, USER_KEY, Mesh, channel_to, running_mesh
+from kit.settings import RpcSettings
+from kit.telemetry.log_tail import LogTail
+from tests.integration.gateway.scripted import SERVICE_KEY, USER_KEY, Mesh, api_keys, channel_to, running_mesh
 
 KEY = (("x-api-key", SERVICE_KEY),)
 
@@ -119,3 +126,48 @@ async def test_the_stream_ends_when_the_gateway_stops():
         mesh.shutdown.requested.set()
         while await console.call.read() is not grpc.aio.EOF:
             pass
+
+
+async def test_every_replica_of_a_room_is_watched_and_heard():
+    stops = [Shutdown(), Shutdown()]
+    async with AsyncExitStack() as stack:
+        addresses = []
+        for number, stop in enumerate(stops):
+
+            async def told(number: int = number) -> list[ops.SessionStatus]:
+                return [ops.SessionStatus(meeting_id=f"m-{number}", state="LIVE")]
+
+            tail = LogTail()
+            tail(None, "info", {"event": f"said_by_{number}", "level": "info"})
+            replica = await stack.enter_async_context(
+                open_room(
+                    "ingest",
+                    listen="127.0.0.1:0",
+                    metrics_listen=None,
+                    services=[],
+                    auth=api_keys(),
+                    shutdown=stop,
+                    sources=OpsSources(sessions=told, logs=tail),
+                    rpc=RpcSettings(grpc_grace_seconds=0.2),
+                )
+            )
+            addresses.append(replica.server.address)
+        mesh = await stack.enter_async_context(running_mesh(elsewhere={"ingest": ",".join(addresses)}))
+        channel = await stack.enter_async_context(channel_to(mesh))
+        first, second = (f"rooms/ingest@{address}" for address in addresses)
+        console = Console(channel)
+        await console.until(
+            lambda rows: all(name in rows and rows[name].state == "serving" for name in (first, second))
+        )
+        assert "rooms/ingest" not in console.rows
+        assert {"sessions/m-0", "sessions/m-1"} <= console.rows.keys()
+        stub: Any = ConsoleServiceStub(channel)
+        lines: set[str] = set()
+        with held(stub.TailLogs(pb.TailLogsRequest(rooms=["ingest"]), metadata=KEY)) as call:
+            while not {"said_by_0", "said_by_1"} <= lines:
+                lines |= {line.message for line in (await call.read()).lines}
+        stops[1].requested.set()
+        await console.until(lambda rows: rows[second].state == "away")
+        assert console.rows[first].state == "serving"
+        assert console.rows["sessions/m-0"].state == "LIVE"
+        assert console.rows["sessions/m-1"].state == "STALLED"

@@ -1,6 +1,7 @@
 """HTTP itself, whatever is asked: ids, problems, limits on size, time and rate, forms, parts of files."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from tests.integration.gateway.scripted import (
     AUDIO_PIECES,
     SERVICE,
     UNKNOWN_ID,
+    USER_KEY,
     Mesh,
     audio_piece,
     running_mesh,
@@ -72,6 +74,44 @@ async def test_a_body_that_trickles_is_given_up():
             assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
         await writer.wait_closed()
+
+
+_CHUNKED = f"POST {MEETING}/chunks HTTP/1.1\r\nhost: x\r\ncontent-type: audio/ogg\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\nhost: x\r\nx-long: " + "a" * 300_000,
+        "GET / HTTP/1.1\r\nhost: x\r\n" + "x-many: aaaaaaaaaaaaaaaaaaaa\r\n" * 3_000 + "\r\n",
+        "GET /" + "a" * 70_000 + " HTTP/1.1\r\nhost: x\r\n\r\n",
+        f"{_CHUNKED}3\r\nOgg\r\n0\r\nx-late: " + "a" * 300_000,
+    ],
+    ids=["an endless header", "many headers", "a long address", "an endless trailer"],
+)
+async def test_a_head_without_end_is_refused(head: str):
+    async with running_mesh() as mesh:
+        address = urlsplit(mesh.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        with suppress(ConnectionError):  # refused before all of it was sent
+            writer.write(head.encode())
+            await writer.drain()
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                assert (await reader.readline()).startswith((b"HTTP/1.1 400", b""))
+                await reader.read()  # to the end: the connection is closed
+        writer.close()
+        assert mesh.seen.requests == []
+
+
+async def test_a_trailer_is_no_header():
+    async with running_mesh() as mesh:
+        address = urlsplit(mesh.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(f"{_CHUNKED}3\r\nOgg\r\n0\r\nx-api-key: {USER_KEY}\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+        writer.close()
 
 
 async def test_a_form_carries_the_chunk_and_its_fields():

@@ -17,6 +17,7 @@ from tests.integration.ingest.running import (
     start_meeting,
 )
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 
 def journals(data: Path) -> list[Path]:
@@ -45,8 +46,10 @@ async def test_a_crash_after_the_end_seals_later_and_asks_for_no_second_report(
         assert len(list(tmp_path.glob("blobs/audio/default/*/s/*.flac"))) == 2
         assert not near.speech.opens
         assert heard(await segments(near.ingest.user, meeting_id)) == spoken(script)
-        async with near.ingest.database.connect() as connection:
-            jobs = (await connection.execute(text("SELECT queue, kind, key, payload FROM jobs"))).all()
+        async with whole(near.ingest.database).connect() as connection:
+            jobs = (
+                await connection.execute(text("SELECT queue, kind, key, payload FROM jobs WHERE queue = 'report'"))
+            ).all()
             states = (await connection.execute(text("SELECT state, sealed_key FROM audio_sessions"))).all()
         assert [tuple(job) for job in jobs] == [
             ("report", "build_report", meeting_id, {"meeting_id": meeting_id, "tenant_id": "default", "revision": 1})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from agent.ops.v1 import ops_service_pb2 as ops
+from kit.db.tenancy import within
 from services.ingest.erasure.repository import ErasureRepository
 from services.ingest.intake.session import MeetingKey
 from tests.fakes.s3_server import SECRET, serving_s3
@@ -37,7 +38,8 @@ async def test_a_meeting_is_sealed_heard_and_erased_in_a_bucket(database_url: st
             erasure = ErasureRepository(near.ingest.database)
 
             async def gone() -> bool:
-                return (await erasure.tombstone(MeetingKey("default", meeting_id))).blobs_gone_time is not None
+                with within("default"):
+                    return (await erasure.tombstone(MeetingKey("default", meeting_id))).blobs_gone_time is not None
 
             await eventually(gone, SECONDS)
             assert [blob async for blob in near.ingest.blobs.list("audio")] == []

@@ -14,6 +14,7 @@ from kit.auth.authenticator import ApiKeys
 from kit.auth.keys import KeyRing
 from kit.blobs import BlobStore, open_blobs
 from kit.db.engine import Database, open_database
+from kit.db.tenancy import within
 from kit.lifecycle import Shutdown
 from services.ingest.erasure.repository import ErasureRepository
 from services.ingest.intake.session import MeetingKey
@@ -36,6 +37,7 @@ from tests.integration.ingest.running import (
     until_durable,
 )
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 NAMES = ("anna", "boris", "confidential interview")
 
@@ -54,7 +56,7 @@ async def running_report(url: str, root: Path) -> AsyncIterator[None]:
 async def dump(database: Database) -> str:
     """Return every row of every table as text."""
     rows = []
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         tables = await connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
         for table in tables.all():
             found = await connection.scalars(text(f'SELECT row_to_json(t)::text FROM "{table}" t'))
@@ -79,7 +81,8 @@ async def blobs_gone(database: Database, meeting_id: str) -> None:
     repository = ErasureRepository(database)
 
     async def gone() -> bool:
-        return (await repository.tombstone(MeetingKey("default", meeting_id))).blobs_gone_time is not None
+        with within("default"):
+            return (await repository.tombstone(MeetingKey("default", meeting_id))).blobs_gone_time is not None
 
     await eventually(gone, SECONDS)
 
@@ -94,7 +97,7 @@ async def test_an_erased_meeting_leaves_neither_a_word_nor_a_name_nor_a_sound(
     async with running_ingest(database_url, tmp_path) as near, running_report(database_url, tmp_path):
         user, database = near.ingest.user, near.ingest.database
         meeting_id = await start_meeting(user, request_id="r-1")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(text("UPDATE meetings SET title = 'Confidential interview'"))
         await send(user, meeting_id, interview().requests)
         await finished(user, meeting_id)
@@ -185,7 +188,7 @@ async def test_what_was_being_written_meanwhile_is_swept_up_later(database_url: 
         await blobs_gone(ingest.database, meeting_id)
         late = f"tenants/default/meetings/{meeting_id}/artifacts/1/raw-0123456789abcdef.txt"
         await ingest.blobs.put(late, b"late words")
-        async with ingest.database.begin() as connection:
+        async with whole(ingest.database).begin() as connection:
             moved = await connection.execute(
                 text("UPDATE jobs SET run_at = now() WHERE kind = 'erase_blobs' AND state = 'ready' AND run_at > now()")
             )
@@ -199,7 +202,7 @@ async def test_waiting_work_on_an_erased_meeting_is_dropped(database_url: str, t
         for each in (meeting_id, other_id):
             await ingest.user.meetings.FinishMeeting(mpb.FinishMeetingRequest(meeting_id=each))
         await erase(ingest.user, meeting_id)
-        async with ingest.database.connect() as connection:
+        async with whole(ingest.database).connect() as connection:
             left = (await connection.scalars(text("SELECT key FROM jobs WHERE queue = 'report'"))).all()
         assert list(left) == [other_id]
 
@@ -207,7 +210,7 @@ async def test_waiting_work_on_an_erased_meeting_is_dropped(database_url: str, t
 async def test_a_tenant_cannot_erase_what_is_not_its_own(database_url: str, tmp_path: Path) -> None:
     async with serving_ingest(database_url, tmp_path) as ingest:
         meeting_id = await start_meeting(ingest.user)
-        async with ingest.database.begin() as connection:
+        async with whole(ingest.database).begin() as connection:
             await connection.execute(text("UPDATE meetings SET tenant_id = 'acme'"))
         problem = await refused(ingest.user.meetings.DeleteMeeting(mpb.DeleteMeetingRequest(meeting_id=meeting_id)))
         assert problem.reason == "ERROR_REASON_MEETING_NOT_FOUND"

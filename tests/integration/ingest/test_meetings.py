@@ -36,6 +36,7 @@ from tests.integration.ingest.running import (
     until_durable,
 )
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 
 async def refusal(awaitable: Awaitable[Any]) -> tuple[grpc.StatusCode, str]:
@@ -220,7 +221,7 @@ async def test_what_the_report_room_made_is_shown_with_the_meeting(database_url:
         assert not meeting.HasField("report")
         await near.ingest.blobs.put(f"meetings/{meeting_id}/clean.txt", "Чистый текст".encode())
         key = {"meeting_id": meeting_id, "tenant_id": "default", "revision": 1}
-        async with near.ingest.database.begin() as connection:
+        async with whole(near.ingest.database).begin() as connection:
             await connection.execute(
                 artifacts.insert().values(
                     **key,

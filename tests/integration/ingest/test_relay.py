@@ -168,6 +168,10 @@ async def test_many_watchers_cost_the_owner_one_call_and_the_last_one_ends_it() 
             assert owner.callers == ["relay"]
             # What both read in the store is not told again.
             assert one == other == [segment(4)]
+            loud = pb.Levels(participants=[pb.ParticipantLevel(participant_id="anna", level=9)])
+            owner.says.put_nowait(pb.WatchMeetingResponse(cursor=4, levels=loud))
+            for heard in (one, other):
+                await until(heard, pb.WatchMeetingResponse(cursor=4, levels=loud))
         await eventually(lambda: owner.open_streams == 0)
 
 

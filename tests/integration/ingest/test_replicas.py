@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text
 
 from agent.ingest.v1 import audio_service_pb2 as pb
 from kit.db.engine import Database, DatabaseUnavailable, open_database
+from kit.db.tenancy import within
 from services.ingest.errors import Fenced, MeetingElsewhere, MeetingNotFound
 from services.ingest.intake.session import MeetingKey, Session, SessionLimits
 from services.ingest.intake.track import Track
@@ -33,6 +34,7 @@ from tests.integration.ingest.running import (
     until_durable,
 )
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 KEY = MeetingKey("default", "m")
 WHEN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -41,11 +43,11 @@ WHEN = datetime(2026, 11, 21, tzinfo=UTC)
 @asynccontextmanager
 async def meeting(url: str) -> AsyncIterator[Database]:
     """A database with one meeting."""
+    new = NewMeeting("m", "default", "Interview", "realtime", "", "", "", {}, "", "tests")
     async with open_database(url, room="tests") as database:
-        await IngestRepository(database).create_meeting(
-            NewMeeting("m", "default", "Interview", "realtime", "", "", "", {}, "", "tests")
-        )
-        yield database
+        with within("default"):
+            await IngestRepository(database).create_meeting(new)
+            yield database
 
 
 @asynccontextmanager
@@ -60,7 +62,7 @@ async def replica(
 
 async def forget_to_renew(database: Database, replica_id: str) -> None:
     """Let a lease run out."""
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await connection.execute(
             text("UPDATE ingest_replicas SET lease_until = now() - interval '1 second' WHERE id = :id"),
             {"id": replica_id},
@@ -124,7 +126,7 @@ async def test_a_lease_is_renewed_and_a_missed_renewal_is_made_up_for(database_u
         await forget_to_renew(database, one.id)
 
         async def renewed() -> bool:
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 found = await connection.scalar(text("SELECT lease_until > now() FROM ingest_replicas"))
             return bool(found)
 
@@ -136,7 +138,7 @@ async def test_who_freezes_in_the_middle_of_a_write_holds_nobody_up_for_long(dat
         locked, woken = asyncio.Event(), asyncio.Event()
 
         async def write() -> None:
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await lock_meeting(connection, KEY)
                 locked.set()
                 await woken.wait()
@@ -184,7 +186,7 @@ async def test_after_a_takeover_nothing_that_the_old_owner_writes_counts(databas
         await repository.take(new)
 
         async def everything() -> list[object]:
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 return [
                     (await connection.execute(select(table).order_by(*table.primary_key))).all()
                     for table in (meetings, audio_sessions, tracks, segments)
@@ -209,7 +211,7 @@ async def test_after_a_takeover_nothing_that_the_old_owner_writes_counts(databas
         assert await everything() == before
         await repository.take(new)
         await repository.settle(new, one.session, one.track, final(300))
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert await connection.scalar(select(func.count()).select_from(segments)) == 2
         one.session.journal.close()
 
@@ -223,7 +225,7 @@ async def test_the_same_replica_fences_itself_when_it_takes_a_meeting_up_again(
         await repository.take(Tenure(KEY, "one", 2))
         with pytest.raises(Fenced):
             await repository.begin_finish(Tenure(KEY, "one", 1))
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(meetings.delete().where(is_meeting(KEY)))
         with pytest.raises(MeetingNotFound):
             await repository.begin_finish(Tenure(KEY, "one", 2))
@@ -242,7 +244,7 @@ async def test_a_language_that_a_final_was_sure_of_outlives_the_process(database
             await until_durable(call, len(script.requests))
 
             async def stored() -> bool:
-                async with near.ingest.database.connect() as connection:
+                async with whole(near.ingest.database).connect() as connection:
                     return await connection.scalar(select(tracks.c.pinned_language)) == "ru"
 
             await eventually(stored, seconds=SECONDS)

@@ -5,20 +5,24 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from kit.blobs import BlobStore, open_blobs
 from kit.clock import now
 from kit.db.engine import Database, open_database
+from kit.db.tenancy import within
 from kit.ids import new_id
 from kit.queue.worker import open_worker
 from services.ingest.erasure.erasure import Erasure
 from services.ingest.erasure.repository import ERASE_BLOBS, QUEUE, ErasureRepository
 from services.ingest.erasure.retention import RETAIN, Retention
+from services.ingest.errors import MeetingNotFound
 from services.ingest.intake.session import MeetingKey
 from services.ingest.settings import RetentionSettings, TenantRetention
 from tests.integration.ingest.running import SECONDS, serving_ingest
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 
 class NobodyLive:
@@ -33,7 +37,7 @@ async def held(database: Database, blobs: BlobStore, tenant_id: str, days_ago: f
     meeting_id = new_id()
     ended = now() - timedelta(days=days_ago)
     values = {"id": meeting_id, "tenant": tenant_id, "state": state, "ended": ended, "session": f"{meeting_id}/s"}
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await connection.execute(
             text(
                 "INSERT INTO meetings (id, tenant_id, mode, state, end_time, create_time)"
@@ -55,7 +59,7 @@ async def held(database: Database, blobs: BlobStore, tenant_id: str, days_ago: f
 
 async def state(database: Database, blobs: BlobStore, meeting_id: str) -> tuple[bool, bool]:
     """Return whether a meeting's rows are there, and whether its audio is."""
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         there = await connection.scalar(text("SELECT count(*) FROM meetings WHERE id = :id"), {"id": meeting_id})
     return bool(there), bool([blob async for blob in blobs.list() if meeting_id in blob.key and "audio/" in blob.key])
 
@@ -72,7 +76,7 @@ async def through(database: Database, keeping: Retention, blobs: BlobStore) -> N
     handlers = {RETAIN: keeping.retain, ERASE_BLOBS: erasure.erase_blobs}
 
     async def idle() -> bool:
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             due = await connection.scalar(
                 text("SELECT count(*) FROM jobs WHERE state IN ('ready', 'running', 'waiting') AND run_at <= now()")
             )
@@ -108,7 +112,7 @@ async def test_recordings_go_before_texts_and_tenants_have_days_of_their_own(dat
         assert {each: await state(database, blobs, made[each]) for each in wanted} == dict(wanted)
         texts = {blob.key.split("/")[3] async for blob in blobs.list("tenants")}
         assert texts == {made[each] for each, (rows, _) in wanted.items() if rows}
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             stones = (
                 await connection.execute(text("SELECT meeting_id, erased_by, blobs_gone_time FROM tombstones"))
             ).all()
@@ -126,7 +130,7 @@ async def test_many_go_in_batches(database_url: str, tmp_path: Path) -> None:
         await keeping.begin_day(now())
         await through(database, keeping, blobs)
         assert [await state(database, blobs, each) for each in made] == [(True, False)] * 7
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert await connection.scalar(text("SELECT count(*) FROM jobs WHERE kind = 'retain'")) == 3
 
 
@@ -137,8 +141,49 @@ async def test_a_day_has_one_job_over_all_replicas(database_url: str, tmp_path: 
         assert sum(await asyncio.gather(*(each.begin_day(began) for each in replicas))) == 1
         assert not await replicas[0].begin_day(began)
         assert await replicas[1].begin_day(began + timedelta(days=1))
-        for_ever = retention(database, blobs, RetentionSettings())
-        assert not await for_ever.begin_day(began + timedelta(days=9)), "nothing is to be erased"
+
+
+async def test_without_settings_only_answers_that_nobody_repeats_any_more_are_forgotten(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with open_database(database_url) as database, open_blobs("local_fs", tmp_path) as blobs:
+        kept = await held(database, blobs, "default", 4000)
+        for tenant_id, days_ago in (("default", 6), ("default", 8), ("acme", 8)):
+            answer = {"tenant": tenant_id, "key": str(days_ago), "made": now() - timedelta(days=days_ago)}
+            async with whole(database).begin() as connection:
+                await connection.execute(
+                    text(
+                        "INSERT INTO idempotency_keys (tenant_id, scope, key, response, create_time)"
+                        " VALUES (:tenant, 'Redeliver', :key, '{}', :made)"
+                    ),
+                    answer,
+                )
+        keeping = retention(database, blobs, RetentionSettings())
+        await keeping.begin_day(now())
+        await through(database, keeping, blobs)
+        async with whole(database).begin() as connection:
+            assert list(await connection.scalars(text("SELECT key FROM idempotency_keys"))) == ["6"]
+        assert await state(database, blobs, kept) == (True, True)
+
+
+async def test_what_one_tenant_erases_or_outgrows_leaves_the_others_rows_and_files(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with open_database(database_url) as database, open_blobs("local_fs", tmp_path) as blobs:
+        made = [await held(database, blobs, tenant_id, 50) for tenant_id in ("acme", "acme", "umbrella")]
+        repository = ErasureRepository(database)
+        erasure = Erasure(repository, blobs, NobodyLive())
+        for scope, named in (("acme", "umbrella"), ("acme", "acme"), ("umbrella", "acme")):
+            with within(scope), pytest.raises(MeetingNotFound):  # also where a servicer named the wrong tenant
+                await erasure.erase(MeetingKey(named, made[2]), erased_by="user", reason="")
+        with within("acme"):
+            await erasure.erase(MeetingKey("acme", made[0]), erased_by="user", reason="")
+        settings = RetentionSettings(tenants={"acme": TenantRetention(audio_days=7, text_days=30)})
+        keeping = retention(database, blobs, settings)
+        await keeping.begin_day(now())
+        await through(database, keeping, blobs)
+        assert [await state(database, blobs, each) for each in made] == [(False, False), (False, False), (True, True)]
+        assert {blob.key.split("/")[1] async for blob in blobs.list()} == {"umbrella"}
 
 
 async def test_what_is_sealed_late_goes_the_next_day(database_url: str, tmp_path: Path) -> None:
@@ -148,7 +193,7 @@ async def test_what_is_sealed_late_goes_the_next_day(database_url: str, tmp_path
         await keeping.begin_day(now())
         await through(database, keeping, blobs)
         await blobs.put(f"audio/default/{meeting_id}/late/1.flac", b"sound")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(
                 text(
                     "INSERT INTO audio_sessions (id, meeting_id, tenant_id, state, sealed_key)"

@@ -7,11 +7,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from agent.common.v1 import audio_pb2
 from agent.ingest.v1 import audio_service_pb2 as pb
 from agent.ingest.v1 import meeting_service_pb2 as mpb
 from kit.rpc.status import error_of
+from store.models import meetings
 from tests.integration.ingest.running import (
     SECONDS,
     Script,
@@ -29,6 +31,7 @@ from tests.integration.ingest.running import (
     talk,
     until_durable,
 )
+from tests.postgres import whole
 
 
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str, dict[str, str]]:
@@ -61,6 +64,20 @@ async def test_a_session_becomes_text_and_an_account_and_a_job(database_url: str
             assert kinds.lost == kinds.pending == kinds.concealed == 0
             assert kinds.transcribed + kinds.silent + one.absent_ms == coverage.duration_ms == meeting.duration_ms
         assert near.report.tenants == {"default"}
+
+
+async def test_everything_that_recognition_was_billed_is_kept_with_the_meeting(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with running_ingest(database_url, tmp_path) as near:
+        near.speech.final_usd, near.speech.finished_usd = 0.01, 0.002
+        meeting_id = await start_meeting(near.ingest.user)
+        await send(near.ingest.user, meeting_id, interview().requests)
+        await finished(near.ingest.user, meeting_id)
+        finals, tracks = len(await segments(near.ingest.user, meeting_id)), 2
+        async with whole(near.ingest.database).connect() as connection:
+            bill = await connection.scalar(select(meetings.c.speech_cost_usd).where(meetings.c.id == meeting_id))
+    assert bill == pytest.approx(finals * 0.01 + tracks * 0.002)
 
 
 async def test_a_repeated_message_is_dropped_and_a_skipped_one_refused(database_url: str, tmp_path: Path) -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 
 from agent.ingest.v1 import audio_service_pb2 as pb
 from agent.ingest.v1 import meeting_service_pb2 as mpb
+from kit.db.tenancy import within
 from kit.rpc.calls import held
 from services.ingest.intake.session import MeetingKey
 from services.ingest.repository import IngestRepository
 from store.models import meetings
 from tests.integration.ingest.running import (
+    FRAME,
     SECONDS,
     Neighbourhood,
+    Script,
     Stubs,
     connected,
     heard,
@@ -24,11 +28,13 @@ from tests.integration.ingest.running import (
     rest,
     running_ingest,
     send,
+    speech,
     spoken,
     start_meeting,
     until_durable,
 )
 from tests.kit_server import eventually
+from tests.postgres import whole
 
 
 async def watched(
@@ -57,7 +63,7 @@ def kinds(events: list[Any]) -> set[str]:
 
 async def report_is(near: Neighbourhood, meeting_id: str, state: str) -> None:
     """Do what the report room's worker does last."""
-    async with near.ingest.database.begin() as connection:
+    async with whole(near.ingest.database).begin() as connection:
         await connection.execute(meetings.update().where(meetings.c.id == meeting_id).values(report_state=state))
 
 
@@ -74,7 +80,8 @@ async def test_a_live_watcher_sees_everything_once_until_the_report_is_there(dat
         repository = IngestRepository(near.ingest.database)
 
         async def queued() -> bool:
-            return await repository.report_state(MeetingKey("default", meeting_id)) == ("finished", "queued")
+            with within("default"):
+                return await repository.report_state(MeetingKey("default", meeting_id)) == ("finished", "queued")
 
         await eventually(queued, seconds=SECONDS)
         assert not watching.done()
@@ -96,6 +103,34 @@ async def test_a_live_watcher_sees_everything_once_until_the_report_is_there(dat
                 totals = one.coverage_ms
                 sums = [getattr(totals, field.name) for field in totals.DESCRIPTOR.fields]
                 assert sum(sums) + one.absent_ms == update.duration_ms
+
+
+async def test_who_looks_on_learns_how_loud_everybody_is_and_the_cursor_does_not_move(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with running_ingest(database_url, tmp_path) as near:
+        meeting_id = await start_meeting(near.ingest.user)
+        script = Script()
+        script.track(1, "anna")
+        script.track(2, "boris")
+        async with connected(near.ingest.user, meeting_id, "s") as (call, _):
+
+            async def talk() -> None:
+                for number in range(1_000):
+                    before = len(script.requests) if number else 0
+                    script.say(1, speech(FRAME, number))
+                    script.say(2, np.zeros(FRAME, np.int16))
+                    for request in script.requests[before:]:
+                        await call.write(request)
+                    await asyncio.sleep(0.05)
+
+            talking = asyncio.create_task(talk())
+            try:
+                events = await watched(near.ingest.user, meeting_id, until=lambda event: event.HasField("levels"))
+            finally:
+                talking.cancel()
+        assert {each.participant_id: each.level for each in events[-1].levels.participants} == {"anna": 15, "boris": 0}
+        assert events[-1].cursor == 0
 
 
 async def test_a_watcher_that_comes_back_goes_on_after_its_cursor(database_url: str, tmp_path: Path) -> None:

@@ -136,3 +136,13 @@ def test_a_crash_is_logged_with_its_traceback(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert '"event": "crashed"' in out
     assert "ValueError: a bug" in out
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_personal_data_in_a_crash_is_masked_when_that_is_asked_for(tmp_path: Path, masked: bool) -> None:
+    program = FAILING.format(error="ValueError('no mailbox anna@example.org')")
+    with started(tmp_path, program, PII_MASKING_ENABLED=str(masked).lower(), SERVICE_API_KEYS="k") as process:
+        out, err = process.communicate(timeout=30)
+    assert "crashed" in out
+    assert ("anna@example.org" in out + err) is not masked
+    assert ("no mailbox <email " in out) is masked

@@ -15,9 +15,11 @@ from kit.auth.authenticator import ApiKeys
 from kit.auth.keys import KeyRing
 from kit.blobs import open_blobs
 from kit.lifecycle import Shutdown
+from services.connector import metrics as _of_the_connector  # noqa: F401 - its series are there once it is loaded
 from services.report.app import open_report
 from services.report.settings import ReportSettings
 from tests.integration.ingest.running import SERVICE_KEY, USER_KEY, serving_ingest
+from tests.integration.stt.running import running_stt
 from tests.kit_server import eventually
 from tests.postgres import database_url, fresh_database
 
@@ -68,8 +70,10 @@ def test_every_alert_is_tried() -> None:
 
 
 async def test_every_series_of_a_rule_is_exported_by_a_room_that_has_just_started(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
     asked = ReportSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
     auth = ApiKeys(KeyRing((SecretStr(USER_KEY),), (SecretStr(SERVICE_KEY),)))
     async with (
@@ -77,8 +81,9 @@ async def test_every_series_of_a_rule_is_exported_by_a_room_that_has_just_starte
         fresh_database() as database,
         open_blobs("local_fs", tmp_path / "blobs") as blobs,
         open_report(asked, database, blobs, auth, Shutdown()) as report,
+        running_stt(provider="openai_http", openai_attempts=1),  # an engine of our own, alone, has no breaker
     ):
-        ports = [ingest.room.metrics_port, report.metrics_port]
+        ports = [ingest.room.metrics_port, report.metrics_port]  # what a process exports stands on all its pages
         missing: set[str] = set()
 
         async def all_there() -> bool:

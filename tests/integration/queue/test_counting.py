@@ -9,7 +9,7 @@ from sqlalchemy import text
 from kit.db.engine import Database, open_database
 from kit.queue.counting import count_queues
 from kit.queue.queue import enqueue
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 SICK = """
     ALTER TABLE jobs RENAME TO jobs_kept;
@@ -19,7 +19,7 @@ SICK = """
 
 
 async def add(database: Database, queue: str, **options: object) -> None:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await enqueue(connection, queue, "build", {}, **options)  # type: ignore[arg-type]
 
 
@@ -27,7 +27,7 @@ async def test_a_queue_that_cannot_be_counted_is_its_own_rows_error() -> None:
     async with fresh_database() as database:
         for queue in ("well", "slow", "broken", "also_well"):
             await add(database, queue)
-        async with database.begin() as connection:
+        async with whole(database).mend() as connection:
             for statement in SICK.split(";"):
                 await connection.execute(text(statement))
         began = monotonic()
@@ -42,7 +42,7 @@ async def test_a_queue_that_cannot_be_counted_is_its_own_rows_error() -> None:
 
 async def test_a_held_lock_costs_no_more_than_the_limit() -> None:
     async with fresh_database() as database:
-        async with database.begin() as holder:
+        async with whole(database).begin() as holder:
             await holder.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
             (held,) = await count_queues(database, ["report"], seconds=0.2)
         (free,) = await count_queues(database, ["report"])
@@ -53,7 +53,7 @@ async def test_a_held_lock_costs_no_more_than_the_limit() -> None:
 async def test_an_age_beyond_all_numbers_is_an_error_not_a_crash() -> None:
     async with fresh_database() as database:
         await add(database, "report")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(text("UPDATE jobs SET run_at = '-infinity'"))
         (report,) = await count_queues(database, ["report"])
     assert report.error.startswith("cannot be counted")
@@ -68,16 +68,16 @@ async def test_a_database_that_is_away_is_every_rows_error() -> None:
 async def test_the_claim_behind_one_hot_key_reads_the_index_of_ready_jobs() -> None:
     async with fresh_database() as database:
         await add(database, "report", key="hot")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(
                 text(
                     "INSERT INTO jobs (id, queue, kind, tenant_id, key, state, max_attempts) "
                     "SELECT 'w' || n, 'report', 'build', 't', 'hot', 'waiting', 8 FROM generate_series(1, 20000) n"
                 )
             )
-        async with database.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with whole(database).mend() as connection:
             await connection.execute(text("ANALYZE jobs"))
+        async with whole(database).begin() as connection:
             plan = await connection.scalar(
                 text(
                     "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT id FROM jobs WHERE queue = 'report' "

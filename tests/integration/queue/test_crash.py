@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from kit.db.engine import Database
 from kit.queue.queue import enqueue, get_job
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 WORKER = """
     import asyncio, os, sys
@@ -69,14 +69,14 @@ async def until_effects(directory: Path, count: int) -> list[str]:
 
 
 async def add(database: Database) -> str:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await enqueue(connection, "report", "build", {})
 
 
 async def until_done(database: Database, job_id: str) -> int:
     async with asyncio.timeout(30):
         while True:
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 job = await get_job(connection, job_id)
             if job.state == "done":
                 return job.attempts
@@ -106,5 +106,5 @@ async def test_a_worker_that_wakes_after_its_lease_settles_nothing(tmp_path: Pat
                 (tmp_path / "go").touch()  # the zombie's handler, too, finds that it may end
                 os.kill(zombie, signal.SIGCONT)
                 assert await until_done(database, job_id) == 2
-                async with database.connect() as connection:
+                async with whole(database).connect() as connection:
                     assert (await connection.execute(text("SELECT count(*) FROM jobs"))).scalar_one() == 1

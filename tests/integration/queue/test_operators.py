@@ -11,11 +11,11 @@ from kit.queue.errors import JobNotFound, JobStateChanged, QueueNotFound, Reques
 from kit.queue.operators import RoomQueues
 from kit.queue.queue import enqueue, get_job
 from store.answers import Answers
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 
 async def add_dead(database: Database, queue: str = "report", key: str | None = None) -> str:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         job_id = await enqueue(connection, queue, "build", {"secret": "s"}, key=key)
         (job,) = await claims.claim(connection, queue, ["build"], worker="w", lease_seconds=30, limit=1)
         assert await claims.bury(connection, job, error="GiveUp: no use")
@@ -48,7 +48,7 @@ async def test_a_repeated_drop_is_harmless_and_its_request_id_is_the_jobs() -> N
             await queues.drop(JobOrder(other, "dead", "r-1"))
         with pytest.raises(JobNotFound):
             await queues.drop(JobOrder(job_id, "dead", "r-2"))
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert (await get_job(connection, other)).state == "dead"
 
 

@@ -13,39 +13,39 @@ from kit.queue.job import Job, QueueStats
 from kit.queue.queue import drop, enqueue, get_job, list_jobs, read_stats, requeue
 from kit.telemetry import trace_context
 from kit.telemetry.trace_context import TraceContext
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 QUEUE = "report"
 
 
 async def add(database: Database, number: int = 0, **options: object) -> str:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await enqueue(connection, QUEUE, "build", {"number": number}, **options)  # type: ignore[arg-type]
 
 
 async def claim(database: Database, limit: int = 10, worker: str = "w1", lease_seconds: float = 30) -> list[Job]:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await claims.claim(connection, QUEUE, ["build"], worker=worker, lease_seconds=lease_seconds, limit=limit)
 
 
 async def complete(database: Database, job: Job) -> bool:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await claims.complete(connection, job)
 
 
 async def bury(database: Database, job: Job) -> None:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         assert await claims.bury(connection, job, error="GiveUp: no use")
 
 
 async def state_of(database: Database, job_id: str) -> str:
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         return (await get_job(connection, job_id)).state
 
 
 async def test_a_job_exists_only_if_the_change_that_it_follows_from_does() -> None:
     async with fresh_database() as database:
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             await enqueue(connection, QUEUE, "build", {"number": 1})
             await connection.rollback()
         assert await claim(database) == []
@@ -83,7 +83,7 @@ async def test_due_jobs_come_by_priority_then_age_and_later_ones_not_yet() -> No
 
 async def test_other_kinds_are_left_for_workers_that_know_them() -> None:
     async with fresh_database() as database:
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await enqueue(connection, QUEUE, "unheard_of", {})
         assert await claim(database) == []
 
@@ -137,13 +137,13 @@ async def test_whoever_lost_the_lease_changes_nothing() -> None:
     async with fresh_database() as database:
         await add(database)
         (zombie,) = await claim(database, lease_seconds=0)
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             (expired,) = await claims.find_expired(connection, QUEUE)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             assert await claims.expire(connection, expired) == "ready"
         (job,) = await claim(database, worker="w2")
         assert job.attempts == 2
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             assert not await claims.complete(connection, zombie)
             assert await claims.fail(connection, zombie, rest_seconds=0, error="") is None
             assert not await claims.release(connection, zombie)
@@ -158,11 +158,11 @@ async def test_a_worker_that_keeps_dying_uses_the_attempts_up() -> None:
         job_id = await add(database, max_attempts=2)
         for state in ("ready", "dead"):
             await claim(database, lease_seconds=0)
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 (expired,) = await claims.find_expired(connection, QUEUE)
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 assert await claims.expire(connection, expired) == state
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert (await get_job(connection, job_id)).last_error == "the worker was lost"
 
 
@@ -174,7 +174,7 @@ async def test_each_queue_is_counted_empty_ones_too() -> None:
         await add(database, 4, run_at=datetime.now(UTC) - timedelta(seconds=100))
         dead, _running = await claim(database, limit=2)
         await bury(database, dead)
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             report, other = await read_stats(connection, [QUEUE, "other"])
         assert (report.depth, report.pending, report.dead) == (2, 1, 1)
         assert report.oldest_age_seconds < 100
@@ -187,7 +187,7 @@ async def test_a_dead_job_gets_more_attempts_and_keeps_its_place() -> None:
             await add(database, number, key="m1", max_attempts=1)
         (first,) = await claim(database)
         await bury(database, first)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             again = await requeue(connection, first.id)
         assert (again.state, again.max_attempts) == ("waiting", 9)
         (second,) = await claim(database)
@@ -201,14 +201,14 @@ async def test_only_what_the_caller_saw_is_mended() -> None:
         job_id = await add(database)
         for action in (requeue, drop):
             with pytest.raises(JobStateChanged):
-                async with database.begin() as connection:
+                async with whole(database).begin() as connection:
                     await action(connection, job_id)
             with pytest.raises(JobNotFound):
-                async with database.begin() as connection:
+                async with whole(database).begin() as connection:
                     await action(connection, "no-such-job")
         await claim(database)
         with pytest.raises(JobStateChanged):
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await drop(connection, job_id, expected_state="running")
 
 
@@ -219,7 +219,7 @@ async def test_a_dead_job_is_not_requeued_beside_an_equal_unfinished_one() -> No
         await bury(database, job)
         await add(database, dedupe="d")
         with pytest.raises(JobStateChanged, match="equal job"):
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await requeue(connection, job.id)
 
 
@@ -227,10 +227,10 @@ async def test_dropping_the_head_of_a_key_lets_the_next_pass() -> None:
     async with fresh_database() as database:
         first = await add(database, 1, key="m1")
         await add(database, 2, key="m1")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await drop(connection, first, expected_state="ready")
         assert [job.payload["number"] for job in await claim(database)] == [2]
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert len(await list_jobs(connection, QUEUE)) == 1
 
 
@@ -238,7 +238,7 @@ async def test_jobs_are_listed_newest_first_page_by_page() -> None:
     async with fresh_database() as database:
         ids = [await add(database, number) for number in range(5)]
         await bury(database, (await claim(database, limit=1))[0])
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             page = await list_jobs(connection, QUEUE, limit=2)
             rest = await list_jobs(connection, QUEUE, before=page[-1].sequence)
             dead = await list_jobs(connection, QUEUE, state="dead")
@@ -253,7 +253,7 @@ async def test_old_done_jobs_are_forgotten_dead_ones_stay() -> None:
         done, dead = await claim(database)
         await complete(database, done)
         await bury(database, dead)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             assert await claims.prune(connection, QUEUE, after_seconds=3600) == 0
             assert await claims.prune(connection, QUEUE, after_seconds=-1) == 1
             assert [job.id for job in await list_jobs(connection, QUEUE)] == [dead.id]
@@ -261,7 +261,7 @@ async def test_old_done_jobs_are_forgotten_dead_ones_stay() -> None:
 
 async def test_a_slot_makes_one_job_however_many_schedulers_race() -> None:
     async def schedule(hour: int) -> str | None:
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             slot = datetime(2026, 1, 1, hour, tzinfo=UTC)
             return await enqueue_slot(connection, "retention", slot, QUEUE, "build", {})
 

@@ -26,7 +26,7 @@ from kit.queue.errors import JobNotFound, JobStateChanged
 from kit.queue.job import Job
 from kit.queue.queue import drop, enqueue, list_jobs, read_stats, requeue
 from tests.effort import explore
-from tests.postgres import fresh_url
+from tests.postgres import fresh_url, whole
 
 WORKERS = ("w1", "w2", "w3")
 UNFINISHED = ("ready", "waiting", "running")
@@ -85,7 +85,7 @@ class QueueMachine(RuleBasedStateMachine):
         async def transaction() -> T:
             results: list[T] = []
             try:
-                async with self.database.begin() as connection:
+                async with whole(self.database).begin() as connection:
                     results.append(await act(connection))
                     if not commit:
                         raise Abandoned
@@ -190,7 +190,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(key=st.sampled_from([None, "a", "b"]), dedupe=st.sampled_from([None, "x"]), producers=st.integers(2, 4))
     def enqueue_at_once(self, key: str | None, dedupe: str | None, producers: int) -> None:
         async def one() -> str:
-            async with self.database.begin() as connection:
+            async with whole(self.database).begin() as connection:
                 return await enqueue(connection, self.queue, "build", {}, key=key, dedupe=dedupe, max_attempts=2)
 
         async def all_of_them() -> list[str]:
@@ -244,7 +244,7 @@ class QueueMachine(RuleBasedStateMachine):
         """However many ask at the same moment, a job goes to one of them and none is left lying."""
 
         async def one(worker: str) -> list[Job]:
-            async with self.database.begin() as connection:
+            async with whole(self.database).begin() as connection:
                 return await self.claim_on(connection, worker, limit)
 
         async def all_of_them() -> list[list[Job]]:
@@ -384,10 +384,10 @@ class QueueMachine(RuleBasedStateMachine):
         """Act in a transaction that is committed when another one is waiting for it."""
 
         async def follow() -> Any:
-            async with self.database.begin() as connection:
+            async with whole(self.database).begin() as connection:
                 return await second(connection)
 
-        async with self.database.begin() as connection:
+        async with whole(self.database).begin() as connection:
             said = await first(connection)
             following = asyncio.create_task(follow(), name="tests.follow")
             async with asyncio.timeout(10):

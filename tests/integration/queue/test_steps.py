@@ -15,24 +15,24 @@ from kit.queue.job import Job
 from kit.queue.queue import enqueue, get_job
 from kit.queue.worker import open_worker
 from tests.integration.queue.test_worker import eventually, job_of, reaches
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 QUEUE = "report"
 AT_ONCE = Backoff(first_seconds=0.001, longest_seconds=0.01)
 
 
 async def add(database: Database, kind: str = "first", **options: object) -> str:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await enqueue(connection, QUEUE, kind, {}, **options)  # type: ignore[arg-type]
 
 
 async def prepare(database: Database) -> None:
-    async with database.begin() as connection:
+    async with whole(database).mend() as connection:
         await connection.execute(text("CREATE TABLE results (job text, attempt integer)"))
 
 
 async def results(database: Database) -> list[tuple[str, int]]:
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         return [(row.job, row.attempt) for row in await connection.execute(text("SELECT * FROM results ORDER BY 1"))]
 
 
@@ -53,7 +53,7 @@ class Chain:
 
     async def step(self, job: Job) -> Sequence[str]:
         following = self.KINDS[self.KINDS.index(job.kind) + 1 :][:1]
-        async with self.database.begin() as connection:
+        async with whole(self.database).begin() as connection:
             await store(connection, job)
             await claims.finish(connection, job)
             return [await enqueue(connection, QUEUE, kind, {}, key=job.key) for kind in following]
@@ -78,9 +78,9 @@ async def test_a_worker_that_lost_its_job_stores_nothing() -> None:
     async with fresh_database() as database:
         await prepare(database)
         await add(database, key="m1")
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             (zombie,) = await claims.claim(connection, QUEUE, ["first"], worker="w1", lease_seconds=0, limit=1)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             assert await claims.expire(connection, zombie) == "ready"
         chain = Chain(database)
         with pytest.raises(JobLost):
@@ -99,7 +99,7 @@ async def test_a_handler_that_finished_its_job_is_not_called_lost_however_long_i
         ended = asyncio.Event()
 
         async def build(job: Job) -> None:
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await claims.finish(connection, job)
             await asyncio.sleep(0.5)
             ended.set()
@@ -132,7 +132,7 @@ async def test_the_death_of_a_job_whose_workers_die_is_written_down_too() -> Non
     async with fresh_database() as database:
         await prepare(database)
         job_id = await add(database, max_attempts=1)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await claims.claim(connection, QUEUE, ["first"], worker="gone", lease_seconds=0, limit=1)
 
         async def on_dead(connection: AsyncConnection, job: Job, last_error: str) -> None:
@@ -172,7 +172,7 @@ async def test_steps_that_an_inline_worker_left_behind_are_done_by_the_next_one(
     async with fresh_database(connections=12) as database:
         await prepare(database)
         chain = Chain(database)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await enqueue(connection, QUEUE, "second", {}, key="m1")
             await claims.claim(connection, QUEUE, ["second"], worker="killed", lease_seconds=0, limit=1)
         async with open_worker(database, QUEUE, chain.handlers, lease_seconds=0.3, poll_seconds=0.05, inline=True):
@@ -196,7 +196,7 @@ async def test_a_caller_that_stops_waiting_stops_nothing() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await worker.run_through(job_id)
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 assert (await get_job(connection, job_id)).state == "running"
             go.set()
             await reaches(database, job_id, "done")

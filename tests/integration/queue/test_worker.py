@@ -16,19 +16,19 @@ from kit.queue.queue import enqueue, get_job, requeue
 from kit.queue.wake import notify
 from kit.queue.worker import open_worker
 from kit.telemetry import trace_context
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 QUEUE = "report"
 AT_ONCE = Backoff(first_seconds=0.001, longest_seconds=0.01)
 
 
 async def add(database: Database, number: int = 0, **options: object) -> str:
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         return await enqueue(connection, QUEUE, "build", {"number": number}, **options)  # type: ignore[arg-type]
 
 
 async def job_of(database: Database, job_id: str) -> Job:
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         return await get_job(connection, job_id)
 
 
@@ -115,7 +115,7 @@ async def test_a_job_that_keeps_failing_is_dead_and_works_after_requeueing() -> 
             assert job.last_error.startswith("KeyError in ")
             assert "speech" not in job.last_error
             broken = False
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await requeue(connection, job_id)
             await reaches(database, job_id, "done")
 
@@ -172,11 +172,11 @@ async def test_a_long_job_keeps_its_lease() -> None:
         job_id = await add(database)
         async with open_worker(database, QUEUE, {"build": build}, lease_seconds=0.3, poll_seconds=0.05):
             await reaches(database, job_id, "running")
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 first = (await connection.execute(text("SELECT lease_until FROM jobs"))).scalar_one()
 
             async def lengthened() -> bool:
-                async with database.connect() as connection:
+                async with whole(database).connect() as connection:
                     now = (await connection.execute(text("SELECT lease_until FROM jobs"))).scalar_one()
                 return bool((now - first).total_seconds() > 0.6)
 
@@ -200,7 +200,7 @@ async def test_a_handler_whose_lease_was_lost_is_cancelled_and_settles_nothing()
         job_id = await add(database)
         async with open_worker(database, QUEUE, {"build": build}, lease_seconds=0.3):
             await reaches(database, job_id, "running")
-            async with database.begin() as connection:  # as if another worker had taken it
+            async with whole(database).begin() as connection:  # as if another worker had taken it
                 await connection.execute(text("UPDATE jobs SET attempts = attempts + 1, worker = 'another'"))
                 await connection.execute(text("UPDATE jobs SET lease_until = now() + interval '1 hour'"))
             async with asyncio.timeout(10):
@@ -219,7 +219,7 @@ async def test_notify_wakes_a_worker_long_before_its_next_look() -> None:
     ):
 
         async def listening() -> bool:
-            async with database.connect() as connection:
+            async with whole(database).mend() as connection:
                 query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'")
                 return bool((await connection.execute(query)).scalar_one())
 
@@ -271,7 +271,7 @@ async def test_a_worker_outlives_the_loss_of_its_connections() -> None:
         return
 
     async with fresh_database() as database, open_worker(database, QUEUE, {"build": build}, poll_seconds=0.05):
-        async with database.begin() as connection:
+        async with whole(database).mend() as connection:
             await connection.execute(
                 text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -304,7 +304,7 @@ async def test_an_expired_job_of_a_dead_worker_is_redone() -> None:
 
     async with fresh_database() as database:
         job_id = await add(database)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await claims.claim(connection, QUEUE, ["build"], worker="dead", lease_seconds=0.1, limit=1)
         async with open_worker(database, QUEUE, {"build": build}, lease_seconds=0.3):
             await reaches(database, job_id, "done")

@@ -52,7 +52,7 @@ async def running_receiver(*answers: tuple[int, dict[str, str]]) -> AsyncIterato
     receiver = Receiver(list(answers) or [(200, {})])
     app = Starlette(routes=[Route("/hook", receiver.take, methods=["POST"])])
     server = uvicorn.Server(
-        uvicorn.Config(app, "127.0.0.1", 0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, "127.0.0.1", 0, http="h11", log_level="error", lifespan="off", timeout_graceful_shutdown=1)
     )
     serving = asyncio.create_task(server.serve(), name="tests.receiver")
     try:

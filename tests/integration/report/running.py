@@ -31,7 +31,7 @@ from services.report.app import open_report
 from services.report.settings import ReportSettings
 from services.report.wire import segment_message
 from store.models import audio_sessions, coverage, meetings, participants, segments, tracks
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 from tests.unit.report.interview import ENGLISH
 from tests.unit.report.interview import segments as said_segments
 
@@ -83,7 +83,7 @@ async def hold_meeting(
     meeting_id, session_id = new_id(), new_id()
     people = list(dict.fromkeys(who for who, _ in said))
     mine = {"meeting_id": meeting_id, "tenant_id": tenant_id}
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await connection.execute(
             insert(meetings).values(
                 id=meeting_id,
@@ -121,7 +121,7 @@ async def add_segments(
     tenant_id: str = "default",
 ) -> None:
     """Settle finals as speech recognition would."""
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         for one in said_segments(said):
             await connection.execute(
                 insert(segments).values(
@@ -156,7 +156,7 @@ def finals(meeting_id: str, said: Sequence[tuple[str, str]]) -> list[transcript_
 
 async def order_build(database: Database, meeting_id: str, *, tenant_id: str = "default") -> str:
     """Enqueue what ingest enqueues when a meeting has ended; returns the job."""
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         await connection.execute(update(meetings).where(meetings.c.id == meeting_id).values(report_state="queued"))
         payload = {"meeting_id": meeting_id, "tenant_id": tenant_id, "revision": 1}
         job_id = await enqueue(connection, "report", "build_report", payload, tenant_id=tenant_id, key=meeting_id)

@@ -12,6 +12,7 @@ from services.report.artifacts import KINDS
 from store.models import artifacts, meetings, reports
 from tests.integration.report.running import hold_meeting, order_build, problem_of, ready_report, running_report
 from tests.kit_server import eventually
+from tests.postgres import whole
 from tests.unit.report.interview import ENGLISH, RUSSIAN
 
 
@@ -30,6 +31,18 @@ async def test_a_finished_meeting_gets_its_report(tmp_path: Path) -> None:
     for claim in claims:
         for quote in claim.evidence:
             assert texts[quote.segment_id][quote.char_start : quote.char_end] == quote.quote
+
+
+async def test_the_bill_of_a_meeting_is_in_its_report(tmp_path: Path) -> None:
+    async with running_report(tmp_path) as room:
+        meeting_id = await hold_meeting(room.database)
+        async with whole(room.database).begin() as connection:
+            await connection.execute(update(meetings).values(speech_cost_usd=0.42))
+        await order_build(room.database, meeting_id)
+        report = await ready_report(room.user, meeting_id)
+        text = (await room.user.GetReportText(pb.GetReportTextRequest(meeting_id=meeting_id))).body
+    assert report.provenance.speech_cost_usd == 0.42
+    assert "Recognition: 0.42 USD, demo/tiny-whisper." in text.data.decode()
 
 
 async def test_due_dates_count_from_the_day_where_the_meeting_was_held(tmp_path: Path) -> None:
@@ -124,11 +137,11 @@ async def test_building_again_replaces_the_revision_and_keeps_older_ones(tmp_pat
             return len(left) == len(keys) and left != keys
 
         await eventually(swept, 20.0)  # the files that it replaces go, those of the same text stay
-        async with room.database.begin() as connection:
+        async with whole(room.database).begin() as connection:
             await connection.execute(update(meetings).values(revision=2))
         await room.user.RebuildArtifacts(pb.RebuildArtifactsRequest(meeting_id=meeting_id))
         assert (await ready_report(room.user, meeting_id, revision=2)).revision == 2
-        async with room.database.connect() as connection:
+        async with whole(room.database).connect() as connection:
             assert await connection.scalar(select(func.count()).select_from(reports)) == 2
             assert await connection.scalar(select(func.count()).select_from(artifacts)) == 26
             assert await connection.scalar(select(meetings.c.report_state)) == "ready"
@@ -157,12 +170,12 @@ async def test_a_running_meeting_is_not_built(tmp_path: Path) -> None:
 async def test_a_deleted_meeting_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running_report(tmp_path) as room:
         meeting_id = await hold_meeting(room.database)
-        async with room.database.begin() as connection:
+        async with whole(room.database).begin() as connection:
             await connection.execute(delete(meetings))
         job_id = await order_build(room.database, meeting_id)
 
         async def done() -> bool:
-            async with room.database.connect() as connection:
+            async with whole(room.database).connect() as connection:
                 return (await get_job(connection, job_id)).state == "done"
 
         await eventually(done, 20.0)

@@ -30,7 +30,7 @@ from tests.integration.report.running import (
     running_report,
 )
 from tests.kit_server import eventually
-from tests.postgres import fresh_url
+from tests.postgres import fresh_url, whole
 
 
 def sending_to(receiver: Receiver, **settings: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ async def delivery_of(room: RunningReport, meeting_id: str, state: str) -> pb.De
 
 
 async def jobs_of(database: Database, kind: str = "deliver") -> list[Any]:
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         return [job for job in await list_jobs(connection, "report") if job.kind == kind]
 
 
@@ -60,7 +60,7 @@ async def test_a_ready_report_is_told_to_the_webhook_once(tmp_path: Path) -> Non
         meeting_id = await hold_meeting(room.database)
         await order_build(room.database, meeting_id)
         delivery = await delivery_of(room, meeting_id, "sent")
-        assert (delivery.channel, delivery.last_error) == ("webhook", "")
+        assert (delivery.channel, delivery.last_error, delivery.attempts, delivery.revision) == ("webhook", "", 1, 1)
         ((webhook_id, body),) = receiver.received
         assert webhook_id == delivery.delivery_id
         assert (body["type"], body["data"]["meeting_id"], body["data"]["revision"]) == ("report.ready", meeting_id, 1)
@@ -78,7 +78,7 @@ async def test_a_ready_report_is_told_to_the_webhook_once(tmp_path: Path) -> Non
 
         await eventually(rebuilt, SECONDS)
         assert [job.state for job in await jobs_of(room.database)] == ["done"]
-        async with room.database.connect() as connection:
+        async with whole(room.database).connect() as connection:
             row = (await connection.execute(select(deliveries))).one()
         assert (row.state, row.attempts, row.revision) == ("sent", 1, 1)
         assert row.target == target_of(receiver.url)
@@ -103,7 +103,7 @@ async def test_a_new_revision_is_told_anew(tmp_path: Path) -> None:
         meeting_id = await hold_meeting(room.database)
         await order_build(room.database, meeting_id)
         await delivery_of(room, meeting_id, "sent")
-        async with room.database.begin() as connection:
+        async with whole(room.database).begin() as connection:
             await connection.execute(update(meetings).values(revision=2))
         await room.user.RebuildReport(pb.RebuildReportRequest(meeting_id=meeting_id))
         await eventually(lambda: len(receiver.received) == 2, SECONDS)
@@ -200,7 +200,7 @@ async def test_a_receiver_that_is_not_configured_any_more_gets_nothing(tmp_path:
         meeting_id = await hold_meeting(room.database)
         await order_build(room.database, meeting_id)
         delivery = await delivery_of(room, meeting_id, "sent")
-        async with room.database.begin() as connection:
+        async with whole(room.database).begin() as connection:
             await connection.execute(update(deliveries).values(target="https://elsewhere.example#0"))
         await room.service.Redeliver(pb.RedeliverRequest(delivery_id=delivery.delivery_id))
         left = await delivery_of(room, meeting_id, "failed")
@@ -225,7 +225,7 @@ async def test_a_room_that_is_killed_between_sending_and_writing_it_down_sends_t
                 await first.wait()
             (job,) = await jobs_of(database)
             assert job.state == "running"
-            async with database.begin() as connection:  # instead of waiting half a minute for it to run out
+            async with whole(database).begin() as connection:  # instead of waiting half a minute for it to run out
                 await connection.exec_driver_sql(
                     "UPDATE jobs SET lease_until = now() - interval '1 s' WHERE state = 'running'"
                 )
@@ -233,14 +233,14 @@ async def test_a_room_that_is_killed_between_sending_and_writing_it_down_sends_t
             try:
 
                 async def sent() -> bool:
-                    async with database.connect() as connection:
+                    async with whole(database).connect() as connection:
                         return list(await connection.scalars(select(deliveries.c.state))) == ["sent"]
 
                 await eventually(sent, SECONDS)
             finally:
                 second.send_signal(signal.SIGTERM)
                 await second.wait()
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 row = (await connection.execute(select(deliveries))).one()
             assert receiver.ids == [row.id] * 2
             assert (row.state, row.attempts) == ("sent", 2)

@@ -14,6 +14,7 @@ from agent.ops.v1 import ops_service_pb2_grpc as ops_grpc
 from kit.db.engine import Database
 from kit.queue.queue import enqueue
 from tests.integration.report.running import RunningReport, problem_of, running_report
+from tests.postgres import whole
 
 SAID = "nobody may read this"
 
@@ -21,9 +22,9 @@ SAID = "nobody may read this"
 async def add(database: Database, count: int, state: str = "waiting") -> list[str]:
     """Put jobs in that no worker takes."""
     ids = []
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         for _ in range(count):
-            ids.append(await enqueue(connection, "report", "unheard_of", {"secret": SAID}))
+            ids.append(await enqueue(connection, "report", "unheard_of", {"secret": SAID, "revision": 3}))
         await connection.execute(
             text("UPDATE jobs SET state = :state, last_error = 'GiveUp: no use' WHERE id = ANY(:ids)"),
             {"state": state, "ids": ids},
@@ -35,7 +36,7 @@ def operator(room: RunningReport) -> Any:
     return ops_grpc.OpsServiceStub(room.channel)
 
 
-async def test_jobs_are_listed_newest_first_page_by_page_without_their_payload(tmp_path: Path) -> None:
+async def test_jobs_are_listed_newest_first_page_by_page_without_what_was_said(tmp_path: Path) -> None:
     async with running_report(tmp_path) as room:
         await add(room.database, 3)
         ids = await add(room.database, 5, "dead")
@@ -53,6 +54,7 @@ async def test_jobs_are_listed_newest_first_page_by_page_without_their_payload(t
     assert {(job.state, job.kind, job.last_error) for job in seen} == {("dead", "unheard_of", "GiveUp: no use")}
     assert len(everything.jobs) == 11
     assert SAID not in str(everything)
+    assert {job.payload for job in seen} == {'{"secret": "****", "revision": 3}'}
 
 
 async def test_a_question_that_makes_no_sense_is_refused_by_its_field(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.integration.report.running import (
     running_report,
 )
 from tests.kit_server import eventually
-from tests.postgres import fresh_database, fresh_url
+from tests.postgres import fresh_database, fresh_url, whole
 
 HOLD_REPORTS = (
     "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS "
@@ -53,20 +53,20 @@ MODES = pytest.mark.parametrize("inline", [False, True], ids=["postgres", "inlin
 
 async def all_jobs(database: Database) -> list[tuple[str, str]]:
     """Kinds and states in the order of enqueueing."""
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         return [(job.kind, job.state) for job in reversed(await list_jobs(connection, QUEUE))]
 
 
 async def take(database: Database, kind: str, *, lease_seconds: float = 30.0) -> Job:
     """Claim as a worker would."""
-    async with database.begin() as connection:
+    async with whole(database).begin() as connection:
         (job,) = await claims.claim(connection, QUEUE, [kind], worker="w", lease_seconds=lease_seconds, limit=1)
     return job
 
 
 async def stored(database: Database) -> list[Any]:
     """Everything that steps store, as it stands."""
-    async with database.connect() as connection:
+    async with whole(database).connect() as connection:
         rows = [tuple(row) for row in await connection.execute(select(reports))]
         rows += [tuple(row) for row in await connection.execute(select(artifacts).order_by(artifacts.c.blob_key))]
         rows += list(await connection.scalars(select(meetings.c.report_state)))
@@ -90,7 +90,7 @@ async def test_the_chain_is_the_same_in_both_modes(tmp_path: Path, inline: bool)
 
         await eventually(over, SECONDS)
         assert [kind for kind, _ in await all_jobs(room.database)] == ["build_report", "report", "deliver"]
-        async with room.database.connect() as connection:
+        async with whole(room.database).connect() as connection:
             assert await connection.scalar(select(func.count()).select_from(artifacts)) == 13
             assert await connection.scalar(select(meetings.c.report_state)) == "ready"
 
@@ -107,7 +107,7 @@ async def test_inline_a_rebuild_answers_when_everything_is_done(tmp_path: Path) 
 async def test_the_clean_transcript_is_there_before_the_report(tmp_path: Path) -> None:
     async with running_report(tmp_path) as room:
         meeting_id = await hold_meeting(room.database)
-        async with room.database.begin() as connection:
+        async with whole(room.database).mend() as connection:
             for statement in HOLD_REPORTS:
                 await connection.execute(text(statement))
         await order_build(room.database, meeting_id)
@@ -126,6 +126,7 @@ async def test_the_clean_transcript_is_there_before_the_report(tmp_path: Path) -
             assert (problem.reason, problem.metadata["state"]) == ("ERROR_REASON_REPORT_NOT_READY", "queued")
 
 
+@pytest.mark.usefixtures("every_tenant")
 async def test_a_worker_that_comes_late_changes_nothing(tmp_path: Path) -> None:
     async with fresh_database() as database, open_blobs("local_fs", tmp_path) as blobs:
         meeting_id = await hold_meeting(database)
@@ -133,7 +134,7 @@ async def test_a_worker_that_comes_late_changes_nothing(tmp_path: Path) -> None:
         steps = Steps(ReportRepository(database, UTC), blobs, {})
         for kind in (ENHANCE, REPORT):
             zombie = await take(database, kind, lease_seconds=0)
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 assert await claims.expire(connection, zombie) == "ready"
             job = await take(database, kind)
             await steps.handlers[kind](job)
@@ -145,25 +146,27 @@ async def test_a_worker_that_comes_late_changes_nothing(tmp_path: Path) -> None:
         assert await all_jobs(database) == [("build_report", "done"), ("report", "done")]
 
 
+@pytest.mark.usefixtures("every_tenant")
 async def test_a_step_for_a_text_that_has_changed_begins_anew(tmp_path: Path) -> None:
     async with fresh_database() as database, open_blobs("local_fs", tmp_path) as blobs:
         meeting_id = await hold_meeting(database)
         await order_build(database, meeting_id)
         steps = Steps(ReportRepository(database, UTC), blobs, {})
         await steps.enhance(await take(database, ENHANCE))
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(update(meetings).values(revision=2))
         await steps.report(await take(database, REPORT))
         assert await all_jobs(database) == [("build_report", "done"), ("report", "done"), ("build_report", "ready")]
         await steps.enhance(await take(database, ENHANCE))
         await steps.report(await take(database, REPORT))
-        async with database.connect() as connection:
+        async with whole(database).connect() as connection:
             assert list(await connection.scalars(select(reports.c.revision))) == [2]
             assert await connection.scalar(select(meetings.c.report_state)) == "ready"
             rows = set(await connection.scalars(select(artifacts.c.blob_key)))
         assert rows == {blob.key async for blob in blobs.list()}
 
 
+@pytest.mark.usefixtures("every_tenant")
 async def test_a_meeting_erased_between_two_steps_leaves_no_file(tmp_path: Path) -> None:
     async with fresh_database() as database, open_blobs("local_fs", tmp_path) as blobs:
         meeting_id = await hold_meeting(database)
@@ -171,7 +174,7 @@ async def test_a_meeting_erased_between_two_steps_leaves_no_file(tmp_path: Path)
         steps = Steps(ReportRepository(database, UTC), blobs, {})
         await steps.enhance(await take(database, ENHANCE))
         assert [blob.key async for blob in blobs.list("tenants")]
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(delete(meetings))
         await steps.report(await take(database, REPORT))
         assert [blob.key async for blob in blobs.list("tenants")] == []
@@ -181,7 +184,7 @@ async def test_a_meeting_erased_between_two_steps_leaves_no_file(tmp_path: Path)
 async def test_a_report_whose_workers_all_died_is_called_failed_until_it_is_requeued(tmp_path: Path) -> None:
     async with running_report(tmp_path) as room:
         meeting_id = await hold_meeting(room.database)
-        async with room.database.begin() as connection:
+        async with whole(room.database).begin() as connection:
             await connection.execute(update(meetings).values(report_state="queued"))
             payload = {"meeting_id": meeting_id, "tenant_id": "default", "revision": 1}
             await enqueue(connection, QUEUE, ENHANCE, payload, key=meeting_id, max_attempts=1)
@@ -189,7 +192,7 @@ async def test_a_report_whose_workers_all_died_is_called_failed_until_it_is_requ
             await connection.execute(text(f"UPDATE jobs SET {running}"))
 
         async def failed() -> bool:
-            async with room.database.connect() as connection:
+            async with whole(room.database).connect() as connection:
                 return await connection.scalar(select(meetings.c.report_state)) == "failed"
 
         await eventually(failed, SECONDS)
@@ -217,7 +220,7 @@ async def test_a_room_killed_in_the_middle_of_a_step_leaves_it_to_the_next_start
                 "QUEUE_MODE": "inline" if inline else "postgres",
             }
             # Held here, a step has made its files and cannot store them.
-            async with database.begin() as holder:
+            async with whole(database).begin() as holder:
                 if step == REPORT:
                     await holder.execute(text("LOCK TABLE reports IN ACCESS EXCLUSIVE MODE"))
                 else:
@@ -226,7 +229,7 @@ async def test_a_room_killed_in_the_middle_of_a_step_leaves_it_to_the_next_start
                 try:
 
                     async def stuck() -> bool:
-                        async with database.connect() as connection:
+                        async with whole(database).mend() as connection:
                             return bool(await connection.scalar(text(WAITING)))
 
                     await eventually(stuck, SECONDS)
@@ -234,13 +237,13 @@ async def test_a_room_killed_in_the_middle_of_a_step_leaves_it_to_the_next_start
                     room.send_signal(signal.SIGKILL)
                     await room.wait()
             assert (step, "running") in await all_jobs(database)
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await connection.execute(text(ABANDON))
             room = await process(environment, tmp_path)
             try:
 
                 async def ready() -> bool:
-                    async with database.connect() as connection:
+                    async with whole(database).connect() as connection:
                         return await connection.scalar(select(meetings.c.report_state)) == "ready"
 
                 await eventually(ready, SECONDS)
@@ -248,7 +251,7 @@ async def test_a_room_killed_in_the_middle_of_a_step_leaves_it_to_the_next_start
                 room.send_signal(signal.SIGTERM)
                 await room.wait()
             assert await all_jobs(database) == [("build_report", "done"), ("report", "done")]
-            async with database.connect() as connection:
+            async with whole(database).connect() as connection:
                 assert await connection.scalar(select(func.count()).select_from(reports)) == 1
                 assert await connection.scalar(select(func.count()).select_from(artifacts)) == 13
 

@@ -19,7 +19,7 @@ from store.audit.room import open_audit
 from store.audit.table import AuditStore
 from store.models import security_audit_events as events
 from tests.kit_server import eventually
-from tests.postgres import fresh_database, fresh_url
+from tests.postgres import fresh_database, fresh_url, whole
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 250, UTC)
 
@@ -73,14 +73,14 @@ async def test_pages_go_back_in_time_and_keep_to_the_question():
 async def test_a_row_changed_or_removed_in_the_table_is_found():
     async with fresh_database() as database:
         store = await filled(database)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(update(events).where(events.c.sequence == 7).values(subject="nobody"))
         check = await store.check()
         assert check.broken is not None
         assert check.broken.sequence == 7
     async with fresh_database() as database:
         store = await filled(database)
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(delete(events).where(events.c.sequence == 5))
         check = await store.check()
         assert check.broken is not None
@@ -122,7 +122,7 @@ async def test_a_database_that_comes_back_gets_what_waited():
         async with open_database(url, room="tests") as database, open_database(url, room="other") as other:
             store = AuditStore(database)
             async with open_audit(database, Auditing(AuditSettings())) as audit:
-                async with other.begin() as connection:
+                async with whole(other).begin() as connection:
                     await connection.execute(text("LOCK TABLE security_audit_events"))
                     audit.sink.record(decision(1))
                     await asyncio.sleep(0)
@@ -148,11 +148,11 @@ async def test_the_command_answers_with_its_exit_status():
             store = await filled(database, 3)
             _, head = await store.head()
             assert await verified(url, "--head", head) == (0, f"whole: 3 rows, head {head}\n")
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await connection.execute(delete(events).where(events.c.sequence == 3))
             status, said = await verified(url, "--head", head)
             assert (status, said.startswith("broken at the end")) == (1, True)
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await connection.execute(update(events).where(events.c.sequence == 2).values(reason="other"))
             status, said = await verified(url)
             assert (status, said.startswith("broken at row 2 ")) == (1, True)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.ids import new_id
 from store import models
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, whole
 
 TENANT = "default"
 
@@ -41,7 +41,7 @@ def segment(meeting_id: str, session_id: str, ordinal: int, start_sample: int) -
 
 
 async def test_a_final_that_comes_again_is_no_second_row() -> None:
-    async with fresh_database() as database, database.begin() as connection:
+    async with fresh_database() as database, whole(database).begin() as connection:
         meeting_id = await add_meeting(connection)
         session_id = await add_track(connection, meeting_id)
         for ordinal in (1, 2):
@@ -54,7 +54,7 @@ async def test_a_final_that_comes_again_is_no_second_row() -> None:
 
 
 async def test_an_ordinal_is_given_once_in_a_meeting() -> None:
-    async with fresh_database() as database, database.begin() as connection:
+    async with fresh_database() as database, whole(database).begin() as connection:
         meeting_id = await add_meeting(connection)
         session_id = await add_track(connection, meeting_id)
         await connection.execute(insert(models.segments).values(segment(meeting_id, session_id, 1, 0)))
@@ -65,13 +65,13 @@ async def test_an_ordinal_is_given_once_in_a_meeting() -> None:
 
 async def test_a_request_makes_one_meeting_per_tenant() -> None:
     async with fresh_database() as database:
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await add_meeting(connection, request_id="r1")
             await add_meeting(connection, request_id="r1", tenant_id="another")
             await add_meeting(connection)
             await add_meeting(connection)
         with pytest.raises(IntegrityError, match="uq_meetings_request"):
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await add_meeting(connection, request_id="r1")
 
 
@@ -79,12 +79,12 @@ async def test_a_request_makes_one_meeting_per_tenant() -> None:
 async def test_a_value_outside_an_enum_is_refused(column: str) -> None:
     async with fresh_database() as database:
         with pytest.raises(IntegrityError, match=f"ck_meetings_{column}"):
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await add_meeting(connection, **{column: "other"})
 
 
 async def test_erasing_a_meeting_leaves_no_row_of_it() -> None:
-    async with fresh_database() as database, database.begin() as connection:
+    async with fresh_database() as database, whole(database).begin() as connection:
         meeting_id = await add_meeting(connection)
         session_id = await add_track(connection, meeting_id)
         common = {"meeting_id": meeting_id, "tenant_id": TENANT}
@@ -109,11 +109,11 @@ async def test_one_recorder_at_most_is_active_in_a_meeting() -> None:
     sessions = models.connector_sessions
     async with fresh_database() as database:
         common = {"meeting_id": "m", "tenant_id": TENANT, "provider": "room"}
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(insert(sessions).values(id="1", state="live", **common))
         with pytest.raises(IntegrityError, match="uq_connector_sessions_active"):
-            async with database.begin() as connection:
+            async with whole(database).begin() as connection:
                 await connection.execute(insert(sessions).values(id="2", state="joining", **common))
-        async with database.begin() as connection:
+        async with whole(database).begin() as connection:
             await connection.execute(update(sessions).where(sessions.c.id == "1").values(state="ended"))
             await connection.execute(insert(sessions).values(id="2", state="joining", **common))

@@ -1,85 +1,24 @@
 """The room as a process: models from a hub, the cache after it, and clear sentences when there is none."""
 
-import hashlib
-import http.server
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from kit.clock import monotonic
-from services.stt.models import tiny_whisper_directory
+from tests.fakes.model_hub import MODEL, running_hub
 
 _ROOT = Path(__file__).parents[3]
-_COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_MODEL = "somebody/small-model"
 _SECONDS = 30.0
-
-
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the model hub's protocol as a download needs, with our own model behind it."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        return
-
-    def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        files = {file.name: file.read_bytes() for file in tiny_whisper_directory().iterdir() if file.suffix != ".py"}
-        if path.startswith(f"/api/models/{_MODEL}/tree/"):
-            entries = [
-                {"type": "file", "path": name, "size": len(data), "oid": _digest(data)} for name, data in files.items()
-            ]
-            self._send(json.dumps(entries).encode())
-        elif path.startswith(f"/api/models/{_MODEL}"):
-            siblings = [{"rfilename": name} for name in files]
-            self._send(json.dumps({"id": _MODEL, "sha": _COMMIT, "siblings": siblings}).encode())
-        elif (name := path.rpartition("/")[2]) in files:
-            self._send(files[name], ETag=f'"{_digest(files[name])}"', **{"X-Repo-Commit": _COMMIT})
-        else:
-            self.send_error(404)
-
-    def _send(self, body: bytes, **headers: str) -> None:
-        self.send_response(200)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
-
-
-@contextmanager
-def _running_hub() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager
@@ -123,20 +62,40 @@ def _lines_until(process: "subprocess.Popen[str]", event: str) -> list[str]:
 
 
 def test_a_model_of_the_hub_is_downloaded_before_serving_and_kept(tmp_path: Path) -> None:
-    with _running_hub() as hub, _room(tmp_path, STT_MODEL=_MODEL, HF_ENDPOINT=hub) as room:
+    with running_hub() as hub, _room(tmp_path, STT_MODEL=MODEL, HF_ENDPOINT=hub) as room:
         events = _lines_until(room, "rpc_listening")
         room.send_signal(signal.SIGTERM)
         assert room.wait(_SECONDS) == 0
     downloads = [event for event in events if event.startswith("model_") or event == "engine_ready"]
     assert [downloads[0], *downloads[-2:]] == ["model_download_started", "model_downloaded", "engine_ready"]
-    with _room(tmp_path, STT_MODEL=_MODEL, STT_OFFLINE="true") as room:
+    with _room(tmp_path, STT_MODEL=MODEL, STT_OFFLINE="true") as room:
         assert "model_download_started" not in _lines_until(room, "rpc_listening")
 
 
+def test_whoever_started_the_room_is_told_how_far_a_download_is(tmp_path: Path) -> None:
+    address = str(tmp_path / "notices")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(address)
+        notices.settimeout(_SECONDS)
+        told: list[str] = []
+        with (
+            running_hub(bytes_per_second=700_000) as hub,
+            _room(tmp_path, STT_MODEL=MODEL, HF_ENDPOINT=hub, NOTIFY_SOCKET=address),
+        ):
+            while not told or not told[-1].startswith("STATUS=loading "):
+                status, patience = notices.recv(4096).decode().splitlines()
+                assert patience == "EXTEND_TIMEOUT_USEC=120000000"
+                told.append(status)
+    shares = [re.fullmatch(r"STATUS=downloading \S+: ([\d.]+) of [12]\.\d MiB \((\d+) %\)", one) for one in told[:-1]]
+    percents = [int(share[2]) for share in shares if share]
+    assert len(percents) >= 2
+    assert percents == sorted(set(percents))
+
+
 def test_a_download_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
-    with _running_hub() as hub:
+    with running_hub() as hub:
         for _ in range(2):
-            with _room(tmp_path, STT_MODEL=_MODEL, HF_ENDPOINT=hub) as room:
+            with _room(tmp_path, STT_MODEL=MODEL, HF_ENDPOINT=hub) as room:
                 assert "model_download_started" in _lines_until(room, "rpc_listening")
                 room.send_signal(signal.SIGTERM)
                 assert room.wait(_SECONDS) == 0

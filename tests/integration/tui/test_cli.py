@@ -251,7 +251,7 @@ async def test_the_full_screen_opens_in_a_terminal_and_leaves_it_as_it_was(tmp_p
         in_a_terminal(tmp_path, "--target", server.address, "--key", SERVICE_KEY, "--no-mouse") as terminal,
     ):
         await eventually(lambda: b"media never came" in terminal.screen and b"CONNECTED" in terminal.screen, 20)
-        terminal.press(b"q")
+        terminal.press(b"\x11")  # ctrl+q
         assert await terminal.exit_code() == 0
         await eventually(lambda: b"\x1b[?1049l" in terminal.screen)  # back from the alternate screen
         assert b"\x1b[?1003h" not in terminal.screen  # the mouse was left alone
@@ -277,6 +277,6 @@ async def test_a_refused_full_screen_says_so_in_the_shell_as_well(tmp_path: Path
         in_a_terminal(tmp_path, "--target", server.address, "--key", "wrong") as terminal,
     ):
         await eventually(lambda: b"REFUSED" in terminal.screen, 20)
-        terminal.press(b"q")
+        terminal.press(b"\x11")  # ctrl+q
         assert await terminal.exit_code() == 4
         await eventually(lambda: b"agent-console: The gateway" in terminal.screen.partition(b"\x1b[?1049l")[2])

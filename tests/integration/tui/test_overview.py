@@ -215,7 +215,9 @@ async def test_the_footer_offers_only_what_works() -> None:
         await console.shows("s Sort", "/ Filter", ": Command", "enter Open", "space Pause", "? Help", "q Quit")
 
 
-@pytest.mark.parametrize("keys", [["q"], ["ctrl+q"], ["question_mark", "ctrl+q"], ["slash", "ctrl+q"]])
+@pytest.mark.parametrize(
+    "keys", [["colon", "q", "enter"], ["ctrl+q"], ["question_mark", "ctrl+q"], ["slash", "ctrl+q"]]
+)
 async def test_quit_always_works_even_while_nobody_answers(keys: list[str]) -> None:
     async with running_app("127.0.0.1:1", patience=BRIEF) as console:
         await console.shows("OFFLINE", "cannot be reached")

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from agent.connector.v1 import connector_service_pb2 as connector
@@ -15,9 +16,11 @@ from tests.fakes.console_server import SERVICE_KEY, VIEWER_KEY, ConsoleGateway, 
 from tests.integration.tui.a_busy_mesh import MEETING, a_busy_mesh, coverage, interim, segment
 from tests.integration.tui.running import RunningConsole, running_app
 from tests.kit_server import eventually
+from tui.clean import clean
 from tui.glyphs import ASCII
 from tui.screens.confirm import Confirm
 from tui.screens.session import Session
+from tui.widgets.filter_line import FilterLine
 from tui.widgets.table import LiveTable
 from tui.widgets.transcript_log import TranscriptLog
 
@@ -141,7 +144,7 @@ async def test_who_may_not_act_sees_dimmed_keys_that_do_nothing(read_only: bool)
         await console.shows("jobs 3", "r Requeue")
         assert console.app.screen.check_action("requeue", ()) is None
         await console.pilot.press("r", "x", "colon", *"reconcile", "enter")
-        await console.shows("orders cannot be given now")
+        await console.shows("this console is read-only" if read_only else "this key only looks")
         assert not isinstance(console.app.screen, Confirm)
         assert gateway.desk.actions == []
 
@@ -255,8 +258,8 @@ async def test_a_viewer_is_told_why_there_is_no_text() -> None:
         await console.shows("Board prep", "This key may not read this meeting")
 
 
-async def test_hostile_text_is_only_text_in_every_view() -> None:
-    hostile = "\x1b]0;PWNED\x07\x9b31m\u202e[@click=app.quit]x[/][bold"
+async def test_hostile_text_is_only_text_in_every_view_dialog_and_notice() -> None:
+    hostile = "\x1b]0;PWNED\x07\x9b31m\u202e[@click=app.quit]x[/][bold" + "e" + "\u0301" * 50 + "\u2066\u200f"
     gateway = ConsoleGateway(
         pb.ConsoleSession(meeting_id=hostile, title=hostile, state=hostile, provider=hostile, note=hostile),
         pb.ConsoleRoom(room=hostile, state=hostile, version=hostile, detail=hostile, error=hostile),
@@ -264,7 +267,7 @@ async def test_hostile_text_is_only_text_in_every_view() -> None:
         pb.ConsoleBreaker(name=hostile, state=hostile),
     )
     desk = gateway.desk
-    clean_name = "]0;PWNED 31m[@click=app.quit]x[/][bold"  # what the console asks about: it knows no other name
+    clean_name = clean(hostile)  # what the console asks about: it knows no other name
     desk.add_jobs(clean_name, hostile, error=hostile)
     desk.audit = [admin.AuditEvent(sequence=1, outcome=hostile, subject=hostile, endpoint=hostile, reason=hostile)]
     desk.checks = [admin.SystemCheck(room=hostile, name=hostile, message=hostile)]
@@ -294,14 +297,31 @@ async def test_hostile_text_is_only_text_in_every_view() -> None:
             await console.pilot.press("y", "Y")
             await console.shows("copied")
             assert_harmless(console)
-        await console.pilot.press("q", "2", "x")
-        await console.shows("Stop recording")
+        for keys, shown in (
+            (["q", "2", "x"], "Stop recording"),
+            (["escape", "3", "x"], "Drop dead letters"),
+            (["escape", "V", "r"], "Requeue marked"),
+            (["enter"], "Cannot requeue job"),  # what the gateway answers, in a notice
+            (["4", "r"], "Done: reset"),
+            (["z", "w"], "wide"),
+            (["question_mark"], "help"),
+        ):
+            for key in keys:
+                await console.pilot.press(key)
+                if key == "3":
+                    console.app.screen.set_focus(console.app.screen.query_one("#jobs"))
+            await console.shows(shown)
+            assert_harmless(console)
+        await console.pilot.press("escape", "slash")
+        console.app.screen.query_one(FilterLine).post_message(events.Paste(hostile))
+        await console.shows("/]0;PWNED")
         assert_harmless(console)
 
 
 def assert_harmless(console: RunningConsole) -> None:
     """Nothing that a terminal obeys, and nothing to click."""
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", console.text)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", console.text)
+    assert "\u0301" * 3 not in console.text
     assert [segment for strip in console.strips for segment in strip if "@click" in str(segment.style)] == []
 
 

@@ -103,6 +103,7 @@ async def read_finished(mesh: Mesh, reader: Reader) -> None:
     await page.until("document.body.dataset.report === 'true' && document.body.dataset.segments === '15'")
     await page.page.click(".evidence >> text=checksum")
     await page.until("document.querySelector('.word.now') !== null")
+    await page.until("document.getElementById('player').dataset.state === 'playing'")  # until then the button begins
     await page.page.click("#player .play")
     await page.until("document.getElementById('player').dataset.state === 'paused'")
     await reader.read("meeting-finished")

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from agent.ingest.v1 import meeting_service_pb2 as meetings
 from tests.integration.gateway import interview
 from tests.integration.gateway.interview import MEETING_ID
-from tests.integration.gateway.scripted import SERVICE_KEY, Mesh, running_mesh
+from tests.integration.gateway.scripted import SERVICE_KEY, USER_KEY, Mesh, running_mesh
 from tests.kit_server import eventually
 from tests.system.gateway.browser import Page, browser, picture
 
@@ -48,7 +48,21 @@ async def test_a_claim_leads_to_the_words_it_rests_on(tmp_path: Path):
             await anna.page.click(".downloads button")
             await anna.page.click(".menu button >> nth=0")
         assert (await download.value).suggested_filename == f"{MEETING_ID}-raw.txt"
+        await anna.until("document.body.dataset.deliveries === '3'")
+        assert "HTTP 503" in await anna.page.inner_text("[data-delivery=d-2]")
+        await sign_in(anna, SERVICE_KEY)
+        await anna.page.click("[data-delivery=d-2] button")
+        await anna.until("document.querySelector('[data-delivery=d-2] .pill').textContent === 'sent'")
+        assert mesh.seen.requests[-1].meeting_id == MEETING_ID
         assert not anna.problems
+        await sign_in(anna, USER_KEY)
+        await anna.page.click("[data-delivery=d-1] button")
+        await anna.until("document.querySelector('[data-delivery=d-1] [role=status]') !== null")
+        assert "Only an operator's key" in await anna.page.inner_text("[data-delivery=d-1]")
+
+
+async def sign_in(page: Page, key: str) -> None:
+    await page.page.evaluate(f"sessionStorage.setItem('agent.key', {json.dumps(key)})")
 
 
 async def test_two_people_hear_each_other_and_see_the_recorder(tmp_path: Path):
@@ -216,6 +230,16 @@ async def test_a_warning_stands_on_the_page_until_it_is_over(tmp_path: Path):
             assert "Nothing but digital silence comes from Mark Weber" in await room.page.inner_text("#warnings")
             assert "От участника Mark Weber идёт только цифровая тишина" in await page.page.inner_text("#warnings")
             assert "с 1:23" in await page.page.inner_text("#warnings")
+            heard = meetings.Levels(
+                participants=[
+                    meetings.ParticipantLevel(participant_id=interview.ANNA, level=96),
+                    meetings.ParticipantLevel(participant_id=interview.MARK),
+                ]
+            )
+            mesh.meetings.publish(meetings.WatchMeetingResponse(levels=heard))
+            await page.until(loud("Anna"))
+            assert not await page.page.evaluate(loud("Mark"))
+            await page.until(f"!({loud('Anna')})")  # nobody was heard for a second
             wrong.cleared = True
             mesh.meetings.publish(meetings.WatchMeetingResponse(warning=wrong))
             for one in (room, page):

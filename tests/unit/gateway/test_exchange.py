@@ -1,4 +1,4 @@
-"""Work for a client that may hang up, and the routes that a path is compared with."""
+"""Work for a client that may hang up."""
 
 import asyncio
 
@@ -6,10 +6,7 @@ import pytest
 from starlette.types import Message
 
 from gateway.errors import ClientGone
-from gateway.rest import contract
-from gateway.rest.binding import read_bindings
 from gateway.rest.exchange import or_gone
-from gateway.rest.template import PathTemplate
 
 
 class Client:
@@ -80,22 +77,3 @@ async def test_work_that_fails_says_so():
 
     with pytest.raises(ValueError, match="broken"):
         await or_gone(Client().receive, work())
-
-
-@pytest.mark.parametrize(
-    ("text", "depth"),
-    [
-        ("/v1/meetings/{meeting_id}", 3),
-        ("/v1/{name=projects/*/jobs/*}:drop", 5),
-        ("/v1/{name=files/**}", None),
-    ],
-)
-def test_a_template_knows_the_slashes_of_its_paths(text: str, depth: int | None):
-    assert PathTemplate.parse(text).depth == depth
-
-
-def test_every_route_of_the_contract_has_the_depth_of_a_path_that_it_matches():
-    for binding in read_bindings(contract.services()):
-        path = binding.template.openapi.replace("{", "a-").replace("}", "")
-        assert binding.template.match(path) is not None, path
-        assert binding.template.depth == path.count("/"), path

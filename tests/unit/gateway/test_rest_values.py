@@ -120,6 +120,29 @@ def test_what_is_written_can_be_read_back(segment: transcript_pb2.Segment):
     )
 
 
+_FIELDS = st.sampled_from(
+    ["title", "mode", "context", "meeting_url", "meetingUrl", "auto_join_connector", "autoJoinConnector", "no_such"]
+)
+_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 2**33), st.text(max_size=3), st.lists(st.text(max_size=2), max_size=2),
+    st.just({}), st.just({"role": "backend"}),
+)  # fmt: skip
+
+
+@given(st.dictionaries(_FIELDS, _VALUES, max_size=4))
+def test_a_body_is_read_as_the_standard_parser_reads_it(body: dict[str, object]):
+    ours = meeting_service_pb2.StartMeetingRequest()
+    standard = meeting_service_pb2.StartMeetingRequest()
+    try:
+        json_format.ParseDict(body, standard)
+    except json_format.ParseError:
+        with pytest.raises(InvalidArgument):
+            parse_value(body, ours)
+        return
+    parse_value(body, ours)
+    assert ours == standard
+
+
 @pytest.mark.parametrize("text", ["***", "AAA=A", "A", "AA AA", "AAAAA"])
 def test_text_that_is_not_base64_is_refused(text: str):
     with pytest.raises(InvalidArgument) as caught:

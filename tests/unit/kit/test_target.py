@@ -3,7 +3,7 @@
 import pytest
 
 from kit.settings import SettingsError, TargetSettings, load
-from kit.settings.target import channel_target
+from kit.settings.target import channel_target, replica_names
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,18 @@ def test_a_target_that_nobody_would_find_stops_the_start(
         monkeypatch.setenv("INGEST_TARGET", written)
         with pytest.raises(SettingsError, match="INGEST_TARGET"):
             load(TargetSettings)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("ingest:8021", ["ingest:8021"]),
+        ("dns:///ingest:8021", ["ingest:8021"]),
+        ("dns:ingest:8021", ["ingest:8021"]),
+        ("10.0.0.7:8021, 10.0.0.8:8031,", ["10.0.0.7:8021", "10.0.0.8:8031"]),
+        ("ipv6:[::1]:8021,[fd00::2]:8031", ["[::1]:8021", "[fd00::2]:8031"]),
+        ("unix:/run/agent/ingest", ["unix:/run/agent/ingest"]),
+    ],
+)
+def test_a_target_names_its_replicas(written: str, names: list[str]) -> None:
+    assert replica_names(written) == names

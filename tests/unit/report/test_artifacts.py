@@ -1,5 +1,6 @@
 """Artifacts: all kinds and formats, and speech that stays text in every one of them."""
 
+import dataclasses
 import json
 import re
 
@@ -48,6 +49,31 @@ def test_a_russian_report_speaks_russian() -> None:
     text = files(RUSSIAN)["report", "md"]
     assert "## Вопросы и ответы" in text
     assert "*обещание, Борис, срок 2026-11-19, уверенность высокая*" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "usd", "line"),
+    [
+        (ENGLISH, 0.42, "Recognition: 0.42 USD, openai_http/whisper-1."),
+        (RUSSIAN, 0.42, "Распознавание: 0.42 USD, openai_http/whisper-1."),
+        (ENGLISH, 0.0001, "Recognition: 0.01 USD, openai_http/whisper-1."),
+    ],
+)
+def test_what_recognition_was_billed_stands_in_the_report(
+    said: tuple[tuple[str, str], ...], usd: float, line: str
+) -> None:
+    made = transcript(said)
+    segments = tuple(dataclasses.replace(one, engine="openai_http", model="whisper-1") for one in made.segments)
+    report = analyse(dataclasses.replace(made, segments=segments, speech_cost_usd=usd), NOW)
+    rendered = {one.fmt: one.data.decode() for one in render_report(report)}
+    assert line in rendered["txt"].splitlines()
+    assert line in rendered["md"].replace("\\", "")
+    assert json.loads(rendered["json"])["provenance"]["speechCostUsd"] == usd
+
+
+def test_recognition_that_was_not_billed_is_not_mentioned() -> None:
+    made = files(ENGLISH)
+    assert "USD" not in made["report", "txt"] + made["report", "md"]
 
 
 def test_the_clean_transcript_keeps_the_raw_words_beside() -> None:

@@ -248,3 +248,15 @@ def test_a_final_that_its_engine_is_not_sure_of_at_all_has_no_text(probability: 
     [heard] = chain.decode([Window(_SPEECH.waveform, "en", mode)])
     assert heard.text == text
     assert bool(heard.words) == bool(text)
+
+
+@pytest.mark.parametrize(("probability", "far", "text"), [(0.6, False, "word"), (0.6, True, ""), (0.75, True, "word")])
+def test_what_is_heard_from_afar_must_be_surer_where_that_is_asked_for(probability: float, far: bool, text: str):
+    class Unsure(_Scripted):
+        def decode(self, windows: Any) -> list[Hypothesis]:
+            word = HeardWord("word", 0.0, 0.1, probability)
+            return [Hypothesis("word", (word,), -0.1, 0.0, "en", 1.0, "unsure", "model") for _ in windows]
+
+    chain = EngineChain([_link(Unsure("unsure", least_confidence=0.3, far_least_confidence=0.7))])
+    [heard] = chain.decode([Window(_SPEECH.waveform, "en", Mode.FINAL, far=far)])
+    assert heard.text == text

@@ -52,6 +52,7 @@ def test_only_the_cells_that_differ_are_sent() -> None:
     assert changed_spans(old, new) == [(4, 5), (23, 24)]
     assert changed_spans(old, old) == []
     assert changed_spans(Strip([Segment("会議 a")]), Strip([Segment("会議 b")])) == [(5, 6)]
+    assert changed_spans(Strip([Segment("会 a")]), Strip([Segment("議 a")])) == [(0, 2)], "no half of a wide character"
 
 
 def test_widgets_and_screens_do_not_need_grpc() -> None:

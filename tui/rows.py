@@ -159,6 +159,7 @@ class DeliveryRow(Row):
     state: str
     last_error: str
     update_time: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)

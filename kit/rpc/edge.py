@@ -169,7 +169,9 @@ def runner(path: str, behaviour: Behaviour) -> Callable[[Any, Any], Awaitable[An
 
 def _answer(path: str, cause: BaseException, error: Exception) -> status.Status:
     if isinstance(cause, AppError):
-        log.info("rpc_refused", rpc=path, code=cause.code.name, reason=cause.reason)
+        # A room that does not have something is asked for it every few seconds by whoever asks every room.
+        tell = log.debug if cause.code is grpc.StatusCode.UNIMPLEMENTED else log.info
+        tell("rpc_refused", rpc=path, code=cause.code.name, reason=cause.reason)
         return status.to_status(cause)
     if isinstance(cause, grpc.aio.AioRpcError):
         code = cause.code()

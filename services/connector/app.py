@@ -223,7 +223,7 @@ async def open_connector(
                 sessions=sessions_shown,
                 breakers=breakers_shown,
                 audit=trail.log,
-                detail=lambda: f"{len(sessions.active)} calls",
+                detail=lambda: f"{calls} calls" if (calls := len(sessions.active)) != 1 else "1 call",
             ),
             audit=trail.sink,
             origins=trail.origins,

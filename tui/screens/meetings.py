@@ -138,5 +138,6 @@ def _delivery_columns(view: View) -> list[Column[DeliveryRow]]:
         ),
         text_column(view, "CHANNEL", 10, lambda row: row.channel, style="bold"),
         text_column(view, "TRIED", 19, lambda row: row.update_time.rstrip("Z").replace("T", " "), style="dim"),
+        text_column(view, "TRIES", 5, lambda row: str(row.attempts), right=True),
         text_column(view, "LAST ERROR", 16, lambda row: row.last_error, style="error", grow=1),
     ]

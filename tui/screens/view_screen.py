@@ -60,7 +60,7 @@ class ViewScreen(Screen[None]):
         Binding("escape", "clear_filter", "Clear filter", show=False, tooltip="show all panels, or all rows"),
         Binding("y", "copy", "Copy id", show=False, tooltip="copy the row's id"),
         Binding("Y", "copy_command", "Copy command", show=False, tooltip="copy as a command line"),
-        Binding("z", "zoom", "Zoom", show=False, tooltip="this table alone, esc shows all again"),
+        Binding("z", "zoom", "Zoom", show=False, tooltip="this table alone, and back"),
         Binding("tab", "app.focus_next", "Next table", show=False),
         Binding("shift+tab", "app.focus_previous", "Previous table", show=False),
     ]

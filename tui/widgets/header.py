@@ -6,7 +6,11 @@ from datetime import datetime
 from kit.clock import now as wall_clock
 from tui.view import View
 from tui.widgets.canvas import LiveCanvas
-from tui.widgets.runs import Runs, apart
+from tui.widgets.runs import Runs, apart, fit
+
+_ROOMY_CELLS = 100
+_SHORT_CELLS = 12
+"""Where there is less room, what may be done counts more than the end of a name."""
 
 
 class Header(LiveCanvas):
@@ -28,7 +32,10 @@ class Header(LiveCanvas):
         left += [line, (self.view.target, "bold")]
         if self.view.caller is not None:
             role = "read-only" if self.view.read_only else self.view.caller.role
-            left += [line, (f"{self.view.caller.subject} {self.view.glyphs.middle} {role}", "text")]
+            subject = self.view.caller.subject
+            if width < _ROOMY_CELLS:
+                subject = fit(subject, min(len(subject), _SHORT_CELLS), dots=self.view.glyphs.dots)
+            left += [line, (f"{subject} {self.view.glyphs.middle} {role}", "text")]
             if self.view.tenant:
                 left.append((f" {self.view.glyphs.middle} tenant {self.view.caller.tenant_id}", "info"))
         if self.view.filter:

@@ -6,6 +6,9 @@ from tui.widgets.canvas import LiveCanvas
 from tui.widgets.runs import Runs, wrap
 from tui.widgets.table import LiveTable
 
+_ELSEWHERE = frozenset({"payload"})
+"""What has a panel of its own."""
+
 
 class RowText(LiveCanvas):
     """Every field that says something, wrapped; it follows the table that has the focus."""
@@ -22,7 +25,8 @@ class RowText(LiveCanvas):
         row = table.cursor_row if isinstance(table, LiveTable) else None
         if row is None:
             return []
-        told = {name: value for name, value in row_fields(row).items() if value not in ("", 0, 0.0, False)}
+        fields = {name: value for name, value in row_fields(row).items() if name not in _ELSEWHERE}
+        told = {name: value for name, value in fields.items() if value not in ("", 0, 0.0, False)}
         said = [
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in told.items()
         ]

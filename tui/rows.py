@@ -245,6 +245,8 @@ class VoiceRow(Row):
     muted: bool = False
     withdrawn: bool = False
     loss: float = 0.0
+    level: int = 0
+    """Loudness now, 0 to 255."""
     transcribed: int = 0
     silent: int = 0
     muted_ms: int = 0

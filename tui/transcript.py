@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from time import monotonic
 
 from agent.common.v1 import transcript_pb2
 from agent.ingest.v1 import meeting_service_pb2 as pb
@@ -10,6 +11,8 @@ from tui.clean import MAX_SPOKEN_CHARACTERS, clean
 from tui.rows import VoiceRow
 
 _KEPT_LINES = 5000
+_LEVELS_SECONDS = 1.2
+"""Levels come twice a second while somebody is heard, and not at all when nobody is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Transcript:
         self.version = 0
         self.problem = ""
         """Why the stream is not there."""
+        self._levels: dict[str, int] = {}
+        self._levels_at = -_LEVELS_SECONDS
         self._clean = partial(clean, ascii_only=ascii_only)
         self._spoken = partial(clean, ascii_only=ascii_only, limit=MAX_SPOKEN_CHARACTERS)
 
@@ -60,9 +65,16 @@ class Transcript:
                     self._take_coverage(one)
             case "warning":
                 self._take_warning(event.warning)
+            case "levels":
+                self._levels = {one.participant_id: one.level for one in event.levels.participants}
+                self._levels_at = monotonic()
             case _:
                 return
         self.version += 1
+
+    def level(self, participant_id: str) -> int:
+        """Return how loud a participant is now, 0 to 255."""
+        return self._levels.get(participant_id, 0) if monotonic() - self._levels_at < _LEVELS_SECONDS else 0
 
     def at(self, line: Line) -> str:
         """Return when a line was said: by the clock if the start is known, else since the start."""

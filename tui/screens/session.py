@@ -115,7 +115,7 @@ class Session(ViewScreen):
     async def ask(self, desk: "Desk") -> None:
         async def joined() -> Sequence[VoiceRow]:
             self._heard = await desk.voices(self.meeting_id)
-            return _joined(self._heard, self.transcript.voices)
+            return _joined(self._heard, self.transcript)
 
         await self._voices.fill(joined())
 
@@ -154,7 +154,7 @@ class Session(ViewScreen):
     def _join(self) -> None:
         """Let coverage be seen as soon as the stream tells it."""
         if self.transcript.voices:
-            self._voices.rows = {row.key: row for row in _joined(self._heard, self.transcript.voices)}
+            self._voices.rows = {row.key: row for row in _joined(self._heard, self.transcript)}
 
     def _facts(self, width: int) -> Sequence[Runs]:
         row, glyphs = self.row, self.view.glyphs
@@ -196,9 +196,9 @@ async def open_session(screen: Screen[Any], meeting_id: str | None) -> None:
         await screen.app.push_screen(detail)
 
 
-def _joined(heard: Sequence[VoiceRow], covered: dict[str, VoiceRow]) -> list[VoiceRow]:
-    """Join what the recorder hears with what became of the audio."""
-    rows = {row.key: row for row in covered.values()}
+def _joined(heard: Sequence[VoiceRow], told: Transcript) -> list[VoiceRow]:
+    """Join what the recorder hears with what the meeting tells: what became of the audio, and how loud it is."""
+    rows = {row.key: row for row in told.voices.values()}
     for row in heard:
         known = rows.get(row.key)
         rows[row.key] = (
@@ -213,7 +213,8 @@ def _joined(heard: Sequence[VoiceRow], covered: dict[str, VoiceRow]) -> list[Voi
             if known
             else row
         )
-    return sorted(rows.values(), key=lambda row: (not row.in_call, row.display_name.casefold(), row.key))
+    loud = [replace(row, level=told.level(row.participant_id)) for row in rows.values()]
+    return sorted(loud, key=lambda row: (not row.in_call, row.display_name.casefold(), row.key))
 
 
 def _columns(view: View) -> list[Column[VoiceRow]]:
@@ -230,6 +231,10 @@ def _columns(view: View) -> list[Column[VoiceRow]]:
             return [(f"{glyphs.warn} LOSSY", "warn")]
         return [(f"{glyphs.ok} ", "ok"), ("HEARD", "text")]
 
+    def level(row: VoiceRow, width: int) -> Runs:
+        filled, rest = gauge(glyphs, row.level / _LOUDEST, width)
+        return [(filled, "ok"), (rest, "track")]
+
     def span(title: str, value: str, style: str = "text", drop: int = 0) -> Column[VoiceRow]:
         def text(row: VoiceRow) -> str:
             milliseconds_of = int(getattr(row, value))
@@ -240,6 +245,7 @@ def _columns(view: View) -> list[Column[VoiceRow]]:
     return [
         Column("STATE", 10, state),
         text_column(view, "PARTICIPANT", 16, lambda row: row.display_name, style="bold", grow=1),
+        Column("LEVEL", 7, level, drop=6, by=lambda row: row.level),
         text_column(
             view,
             "LOSS",

@@ -52,6 +52,12 @@ def coverage(participant_id: str, **totals: int) -> meetings.WatchMeetingRespons
     return meetings.WatchMeetingResponse(coverage=meetings.CoverageUpdate(participants=[one]))
 
 
+def levels(**loud: int) -> meetings.WatchMeetingResponse:
+    """Return how loud participants are, 0 to 255."""
+    told = [meetings.ParticipantLevel(participant_id=name, level=level) for name, level in loud.items()]
+    return meetings.WatchMeetingResponse(levels=meetings.Levels(participants=told))
+
+
 def a_busy_mesh() -> ConsoleGateway:
     """Return a gateway with rows for every view."""
     gateway = ConsoleGateway(

@@ -13,7 +13,7 @@ from agent.ingest.v1 import meeting_service_pb2 as meetings
 from agent.report.v1 import report_service_pb2 as reports
 from tests.fakes.console_desk import StateChanged
 from tests.fakes.console_server import SERVICE_KEY, VIEWER_KEY, ConsoleGateway, running_console
-from tests.integration.tui.a_busy_mesh import MEETING, a_busy_mesh, coverage, interim, segment
+from tests.integration.tui.a_busy_mesh import MEETING, a_busy_mesh, coverage, interim, levels, segment
 from tests.integration.tui.running import RunningConsole, running_app
 from tests.kit_server import eventually
 from tui.clean import clean
@@ -229,6 +229,8 @@ async def test_a_session_shows_who_is_heard_and_what_is_said_and_follows_until_s
         await console.shows("Board prep", "LOSSY", "MUTED", "via sberjazz", "the hiring plan", "FOLLOW on", "13m32")
         assert isinstance(console.app.screen, Session)
         log = console.app.screen.query_one(TranscriptLog)
+        gateway.desk.say(levels(Ana=255))
+        await console.shows("Ana  ", "━━━━━━━")
         gateway.desk.say(segment(41, "Ana", "good, next point is the hiring plan"))
         gateway.desk.say(segment(42, "Kai", "That was the newest line."))
         await console.shows("That was the newest line.", "42 lines")

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ import kit  # noqa: F401 - before gRPC, so that tests run on the event engine th
 
 settings.register_profile("untimed", deadline=None)  # what else the machine does decides how long an example takes
 settings.load_profile("untimed")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts in the background deaf to Ctrl-C, and so would be every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 
 from kit.ids import new_id
 
+ENDED = "ended with"
+"""What the terminal shows when the command has ended, and its exit code behind it."""
+
 _LOOK_SECONDS = 0.1
 _COMMAND_SECONDS = 20.0
 
@@ -95,10 +98,11 @@ async def open_tmux(
     await _run(
         "tmux", "-L", name, "-f", "/dev/null", "start-server", ";",
         "set", "-g", "status", "off", ";", "set", "-sg", "escape-time", "0", ";",
-        "set", "-g", "default-terminal", "tmux-256color", ";", "set", "-g", "remain-on-exit", "on", ";",
+        "set", "-g", "default-terminal", "tmux-256color", ";",
         "new-session", "-d", "-x", str(columns), "-y", str(lines),
         *(part for key, value in (environment or {}).items() for part in ("-e", f"{key}={value}")),
-        shlex.join(command),
+        # tmux's own way to keep a terminal whose program has ended misses some ends.
+        f"{shlex.join(command)}; echo \"{ENDED} $?\"; exec sleep infinity",
     )  # fmt: skip
     try:
         yield Tmux(name)

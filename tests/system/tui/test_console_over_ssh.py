@@ -15,7 +15,7 @@ from tests.integration.tui.ssh_serving import SshConsole, serving
 from tests.kit_server import eventually
 from tests.system.tui.test_ssh import options
 from tools.console_scene import BREAKER, TAKEN, VIEWER_KEY, Scene, open_scene
-from tools.tmux import Tmux, open_tmux
+from tools.tmux import ENDED, Tmux, open_tmux
 
 pytestmark = [
     pytest.mark.system,
@@ -52,7 +52,7 @@ async def test_an_operator_sees_and_mends_a_mesh_over_ssh(tmp_path: Path):
                 await _a_dead_letter_is_requeued(ana, scene)
                 await _a_breaker_is_reset(ana)
                 await ana.press("C-q")
-                await ana.shows("Pane is dead", seconds=SECONDS)
+                await ana.shows(f"{ENDED} 0", seconds=SECONDS)
             async with logged_in(console, "vera") as vera:
                 await _a_viewer_is_refused(vera, console)
     finally:

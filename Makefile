@@ -37,7 +37,7 @@ check: static test ## Everything a commit must pass
 static: format-check lint types imports proto docs-check ## Everything in check but the tests
 
 test: setup ## Run the tests that need nothing but this environment
-	@$(BIN)/pytest -q -n 3 -m "not system and not realtime and not chaos" $(TESTS)
+	@$(BIN)/pytest -q -n 4 -m "not system and not realtime and not chaos" $(TESTS)
 	@test -n "$(TESTS)" || $(BIN)/pytest -q -m realtime
 
 test-system: setup system-packages ## Run the tests with a browser and other Debian packages

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.result import machine, percentile
+from kit.lifecycle import StartError
+from tools.reach import NothingToCall
 
 REPORTS = Path("reports")
 
@@ -99,6 +102,33 @@ class Report:
         for sentence in self.breaches:
             print(f"{self.name}: FAILED: {sentence}", file=sys.stderr)
         print(f"{self.name}: {'passed' if self.ok else 'failed'}; {path}")
+
+
+def verdict(
+    name: str,
+    asked: argparse.Namespace,
+    run: Callable[[argparse.Namespace, Report], Coroutine[Any, Any, None]],
+    thresholds: Callable[[argparse.Namespace], list[Threshold]],
+) -> int:
+    """Run a guardrail, write its report and show it; returns the exit status: 0 held, 1 did not, 2 could not run.
+
+    Args:
+        name: of the guardrail.
+        asked: the command line; what has "key" in its name stays out of the report.
+        run: fills the report with figures.
+        thresholds: what the figures are held to.
+    """
+    report = Report(name, {option: str(value) for option, value in vars(asked).items() if "key" not in option})
+    try:
+        asyncio.run(run(asked, report))
+    except (StartError, NothingToCall) as error:
+        print(error, file=sys.stderr)
+        return 2
+    bounds = thresholds(asked)
+    report.judge(bounds)
+    report.write(asked.report, bounds)
+    report.show(asked.report)
+    return 0 if report.ok else 1
 
 
 def latencies(seconds: Sequence[float]) -> dict[str, float]:

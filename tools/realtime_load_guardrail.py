@@ -18,9 +18,8 @@ import httpx2
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kit.lifecycle import StartError  # noqa: E402
 from tools import admin_contours  # noqa: E402
-from tools.guardrail import Report, Threshold, add_load_options, figures_of, latencies  # noqa: E402
+from tools.guardrail import Report, Threshold, add_load_options, figures_of, latencies, verdict  # noqa: E402
 from tools.reach import Gateway, NothingToCall, Refused, add_options, ask, open_gateway  # noqa: E402
 from tools.speech import pieces, spoken, wav  # noqa: E402
 
@@ -57,18 +56,7 @@ docs/runbooks/performance.md says what to look at.
 
 def main() -> int:
     """Run it; the exit status is the verdict."""
-    asked = arguments()
-    report = Report(NAME, {name: str(value) for name, value in vars(asked).items() if "key" not in name})
-    try:
-        asyncio.run(run(asked, report))
-    except (StartError, NothingToCall) as error:
-        print(error, file=sys.stderr)
-        return 2
-    bounds = thresholds(asked)
-    report.judge(bounds)
-    report.write(asked.report, bounds)
-    report.show(asked.report)
-    return 0 if report.ok else 1
+    return verdict(NAME, arguments(), run, thresholds)
 
 
 def arguments() -> argparse.Namespace:

@@ -24,8 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gateway.live.frame import encode_frame  # noqa: E402
-from kit.lifecycle import StartError  # noqa: E402
-from tools.guardrail import Report, Threshold, add_load_options, figures_of, latencies  # noqa: E402
+from tools.guardrail import Report, Threshold, add_load_options, figures_of, latencies, verdict  # noqa: E402
 from tools.reach import Gateway, NothingToCall, Refused, add_options, ask, open_gateway, shown  # noqa: E402
 from tools.speech import pieces, spoken  # noqa: E402
 
@@ -66,18 +65,7 @@ class Broken(Exception):
 
 def main() -> int:
     """Run it; the exit status is the verdict."""
-    asked = arguments()
-    report = Report(NAME, {name: str(value) for name, value in vars(asked).items() if "key" not in name})
-    try:
-        asyncio.run(run(asked, report))
-    except (StartError, NothingToCall) as error:
-        print(error, file=sys.stderr)
-        return 2
-    bounds = thresholds(asked)
-    report.judge(bounds)
-    report.write(asked.report, bounds)
-    report.show(asked.report)
-    return 0 if report.ok else 1
+    return verdict(NAME, arguments(), run, thresholds)
 
 
 def arguments() -> argparse.Namespace:

@@ -13,6 +13,7 @@ from agent.console.v1 import console_service_pb2 as pb
 from agent.ops.v1 import ops_service_pb2 as ops
 from agent.ops.v1.ops_service_pb2_grpc import OpsServiceStub
 from gateway import credentials
+from gateway.console.errors import why_away
 from gateway.console.log_merge import LogMerge, time_ns
 from gateway.console.replicas import Replica, Replicas
 from kit.errors import InvalidArgument
@@ -27,7 +28,6 @@ _FIRST_ANSWERS_SECONDS = 2.0
 _SILENCE_SECONDS = 12.0  # rooms say every 5 s that they live
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
-_MAX_ERROR_CHARACTERS = 200
 
 Tail = Callable[[ops.TailLogsRequest], AsyncGenerator[ops.TailLogsResponse, None]]
 
@@ -155,7 +155,7 @@ class _Feed:
                         pause_seconds = _FIRST_PAUSE_SECONDS
                 error = "the room ended the stream"
             except grpc.aio.AioRpcError as failure:
-                error = _sentence(failure)
+                error = why_away(failure)
             except TimeoutError:
                 error = f"silent for {_SILENCE_SECONDS:g} s"
             self._tell(room, error)
@@ -210,11 +210,3 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _sentence(failure: grpc.aio.AioRpcError) -> str:
-    if failure.code() is grpc.StatusCode.UNAVAILABLE:
-        return "cannot be reached"
-    if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
-        return "does not tell its log lines"
-    return f"{failure.code().name}: {failure.details() or ''}"[:_MAX_ERROR_CHARACTERS]

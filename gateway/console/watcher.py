@@ -11,17 +11,16 @@ import grpc
 from agent.ops.v1 import ops_service_pb2 as ops
 from agent.ops.v1.ops_service_pb2_grpc import OpsServiceStub
 from gateway.console.board import Board
+from gateway.console.errors import why_away
 from gateway.console.replicas import Replica, Replicas
 from kit.auth.outgoing import Credential
 from kit.rpc.calls import held
 from kit.rpc.client import open_channel
-from kit.rpc.handshake import handshake_problem
 from kit.telemetry import logs
 
 _SILENCE_SECONDS = 5.0  # rooms send a snapshot every second
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-_MAX_ERROR_CHARACTERS = 200
 
 log = logs.get()
 
@@ -95,7 +94,7 @@ async def _watch(board: Board, room: str, stub: Any) -> None:
                 pause_seconds = _FIRST_PAUSE_SECONDS
             error = "the room ended the stream"
         except grpc.aio.AioRpcError as failure:
-            error = _sentence(failure)
+            error = why_away(failure)
         except TimeoutError:
             error = f"silent for {_SILENCE_SECONDS:g} s"
         board.away(room, error)
@@ -113,10 +112,3 @@ async def _snapshots(stub: Any) -> AsyncIterator[ops.WatchResponse]:
             if snapshot is grpc.aio.EOF:
                 return
             yield snapshot
-
-
-def _sentence(failure: grpc.aio.AioRpcError) -> str:
-    if failure.code() is grpc.StatusCode.UNAVAILABLE:
-        problem = handshake_problem(failure.details() or "")
-        return f"cannot be reached: {problem}" if problem else "cannot be reached"
-    return f"{failure.code().name}: {failure.details() or ''}"[:_MAX_ERROR_CHARACTERS]

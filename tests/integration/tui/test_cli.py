@@ -1,15 +1,19 @@
 """The program itself, started as an operator or a script starts it."""
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import sys
-from collections.abc import AsyncIterator, Mapping
+import termios
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,17 +216,22 @@ class Terminal:
 @asynccontextmanager
 async def in_a_terminal(directory: Path, *arguments: str) -> AsyncIterator[Terminal]:
     """Start the program in a pseudo-terminal of 120x32 for the block."""
+    command = [sys.executable, "-m", "tui", *arguments]
+    variables = environment(directory, COLUMNS="120", LINES="32")
+    async with open_terminal(command, cwd=directory, env=variables) as terminal:
+        yield terminal
+
+
+@asynccontextmanager
+async def open_terminal(
+    command: Sequence[str], *, size: tuple[int, int] | None = None, **options: Any
+) -> AsyncIterator[Terminal]:
+    """Start a command in a pseudo-terminal for the block; `size` is columns and rows, `options` are the process's."""
     descriptor, other_end = pty.openpty()
+    if size is not None:
+        resize(descriptor, *size)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tui",
-        *arguments,
-        cwd=directory,
-        env=environment(directory, COLUMNS="120", LINES="32"),
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
+        *command, stdin=other_end, stdout=other_end, stderr=other_end, **options
     )
     os.close(other_end)
     terminal = Terminal(process, bytearray(), descriptor)
@@ -242,7 +251,12 @@ async def in_a_terminal(directory: Path, *arguments: str) -> AsyncIterator[Termi
         os.close(descriptor)
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.wait()
+
+
+def resize(descriptor: int, columns: int, rows: int) -> None:
+    """Give a terminal another size."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 async def test_the_full_screen_opens_in_a_terminal_and_leaves_it_as_it_was(tmp_path: Path) -> None:

@@ -1,13 +1,9 @@
 """The console over SSH with the clients that operators have: OpenSSH's ssh and sftp."""
 
 import asyncio
-import fcntl
 import os
-import pty
 import shutil
 import signal
-import struct
-import termios
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +12,7 @@ import pytest
 
 from tests.fakes.console_server import running_console
 from tests.integration.tui.ssh_serving import SshConsole, alive, serving
-from tests.integration.tui.test_cli import Terminal, a_mesh
+from tests.integration.tui.test_cli import Terminal, a_mesh, open_terminal, resize
 from tests.kit_server import eventually
 
 pytestmark = [
@@ -55,41 +51,10 @@ async def ssh(console: SshConsole, name: str, *arguments: str, program: str = "s
 @asynccontextmanager
 async def logged_in(console: SshConsole, name: str) -> AsyncIterator[Terminal]:
     """Open the full screen in a terminal of 100x30 for the block."""
-    descriptor, other_end = pty.openpty()
-    resize(descriptor, 100, 30)
-    process = await asyncio.create_subprocess_exec(
-        "ssh",
-        *options(console, name),
-        *("-tt", "-p", str(console.port), "ops@127.0.0.1"),
-        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color"},
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
-        start_new_session=True,
-    )
-    os.close(other_end)
-    terminal = Terminal(process, bytearray(), descriptor)
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            terminal.screen.extend(os.read(descriptor, 65536))
-        except OSError:  # the client has closed its end
-            loop.remove_reader(descriptor)
-
-    loop.add_reader(descriptor, read)
-    try:
+    command = ["ssh", *options(console, name), "-tt", "-p", str(console.port), "ops@127.0.0.1"]
+    variables = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+    async with open_terminal(command, size=(100, 30), env=variables, start_new_session=True) as terminal:
         yield terminal
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def resize(descriptor: int, columns: int, rows: int) -> None:
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 async def test_openssh_runs_commands_and_gets_nothing_else(tmp_path: Path) -> None:

@@ -94,7 +94,11 @@ SITTINGS = (
             Picture("services", [("5", ["SERVING", "WHAT TO DO", "database"])]),
             Picture("storage", [("6", ["local_fs"])]),
             Picture("audit", [("7", ["ALLOW"]), ("/", []), ("!GRPC !health", ["/!GRPC", "POST"]), ("Enter", [])]),
-            Picture("meetings", [("8", ["Nordwind"]), ("Down", []), ("Down", ["410"])]),
+            # Found by its name: meetings that began together come in any order. The cursor stays when the filter goes.
+            Picture(
+                "meetings",
+                [("8", ["Nordwind"]), ("/", []), ("Customer", []), ("Enter", ["410"]), ("Escape", ["410", "LIVE"])],
+            ),
             Picture("logs", [("9", ["logs", "ingest"])]),
             Picture("help", [("2", ["meeting_id="]), ("?", ["Everywhere"])]),
         ]
